@@ -1,0 +1,27 @@
+"""The built-in plugins, in the order in which they are loaded: the only place where the core knows a plugin by name."""
+
+BUILTINS: tuple[str, ...] = (
+    "shoal_plugins.index.folder",
+    "shoal_plugins.index.table",
+    "shoal_plugins.thumbnail.jpeg",
+    "shoal_plugins.embed.lite0",
+    "shoal_plugins.embed.onnx",
+    "shoal_plugins.embed.timm",
+    "shoal_plugins.embed.transformers",
+    "shoal_plugins.reduce.pca",
+    "shoal_plugins.reduce.umap",
+    "shoal_plugins.reduce.tsne",
+    "shoal_plugins.cluster.hdbscan",
+    "shoal_plugins.cluster.dbscan",
+    "shoal_plugins.cluster.kmeans",
+    "shoal_plugins.sample.nearest",
+    "shoal_plugins.sample.farthest",
+    "shoal_plugins.sample.random",
+    "shoal_plugins.sample.stratified",
+    "shoal_plugins.label.tags",
+    "shoal_plugins.organize.folders",
+    "shoal_plugins.visualize.map",
+    "shoal_plugins.visualize.grid",
+    "shoal_plugins.visualize.sizes",
+    "shoal_plugins.track.mlflow",
+)

@@ -1,0 +1,80 @@
+"""The hooks that a plugin package may implement. Few on purpose: one is added when two plugins need it.
+
+A package declares an entry point in the group `shoal` that names a module; functions of that module marked with
+`@shoal.hookimpl` are its hooks.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import typer
+
+    from shoal.contract import Stage
+    from shoal.records import RunView, StepRecord
+
+PROJECT = "shoal"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def shoal_stages() -> "Iterable[type[Stage]]":
+    """Return the stage classes that this package adds.
+
+    ```python
+    import shoal
+
+    @shoal.hookimpl
+    def shoal_stages():
+        return [Hue]
+    ```
+    """
+    return ()
+
+
+@hookspec
+def shoal_commands(cli: "typer.Typer") -> None:
+    """Add commands to `shoal`.
+
+    ```python
+    import shoal
+
+    @shoal.hookimpl
+    def shoal_commands(cli):
+        @cli.command()
+        def hello(name: str) -> None:
+            "Greet somebody."
+            print(f"hello {name}")
+    ```
+    """
+
+
+@hookspec
+def shoal_stage_done(run: "RunView", record: "StepRecord") -> None:
+    """Hear that a step ended. An exception here is noted in the run's record and never fails the run.
+
+    ```python
+    import shoal
+
+    @shoal.hookimpl
+    def shoal_stage_done(run, record):
+        print(run.id, record.step, f"{record.seconds:.1f} s")
+    ```
+    """
+
+
+@hookspec
+def shoal_run_done(run: "RunView") -> None:
+    """Hear that a run ended, well or not (`run.status`). An exception here never fails the run.
+
+    ```python
+    import shoal
+
+    @shoal.hookimpl
+    def shoal_run_done(run):
+        print(run.id, run.status, run.folder)
+    ```
+    """

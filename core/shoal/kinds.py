@@ -1,0 +1,176 @@
+"""The kinds of stage, one class each: this file is the list of shoal's extension points.
+
+A kind fixes the columns, so that stages of one kind stand in for one another. Subclass one, give it a `name`, return the
+class from the hook `shoal_stages`, and `shoal.testing.check_stage` tells whether it keeps the contract.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import pyarrow as pa
+
+from shoal.contract import Batch, Context, MapStage, Stage, TableStage
+from shoal.schema import columns, vector
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from shoal.contract import Pixels
+
+LISTING = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),  # absolute path or URI
+        pa.field("bytes", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
+        pa.field("item", pa.string()),  # null: the image is its own item
+        pa.field("view", pa.string()),
+        pa.field("reason", pa.string()),  # null: accepted; else why the file was filtered, in one sentence
+        pa.field("failed", pa.bool_()),  # true with a reason: not filtered by an option, but broken (vanished, no permission)
+    ]
+)
+
+
+class Indexer(Stage):
+    """Finds the images of a source: a listing, a row a file; `reason` says why a file is left out. Reads no file."""
+
+    kind: ClassVar[str] = "index"
+
+    def produces(self) -> pa.Schema:
+        """Return the schema of a listing."""
+        return LISTING
+
+    @abstractmethod
+    def list_files(self, source: str) -> Iterator[pa.Table]:
+        """Yield tables of `LISTING`, of any size, in a stable order.
+
+        Args:
+            source: folder, file or URI that the user named.
+
+        Raises:
+            UsageError: the source does not exist or can't be listed.
+        """
+
+
+class Thumbnailer(MapStage):
+    """Makes the small picture that people see in reports and reviews."""
+
+    kind: ClassVar[str] = "thumbnail"
+
+    def produces(self) -> pa.Schema:
+        """Return `thumbnail`: an encoded JPEG."""
+        return columns(thumbnail=pa.binary())
+
+
+class Embedder(MapStage):
+    """Turns pixels into a vector. A simple one gives `size` and `embed`; one with more columns overrides `map` too."""
+
+    kind: ClassVar[str] = "embed"
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of components of a vector."""
+
+    @abstractmethod
+    def embed(self, images: "Sequence[Pixels]") -> "NDArray[np.float32]":
+        """Return an array of shape (number of images, size)."""
+
+    def produces(self) -> pa.Schema:
+        """Return `embedding`."""
+        return columns(embedding=vector(self.size))
+
+    def map(self, batch: Batch) -> pa.Table:
+        """Return the vectors of a batch as a column."""
+        from shoal.vectors import from_numpy
+
+        return pa.table([from_numpy(self.embed(batch.images or []))], schema=self.produces())
+
+
+class Reducer(TableStage):
+    """Turns vectors into shorter vectors, fitted on all rows."""
+
+    kind: ClassVar[str] = "reduce"
+    consumes: ClassVar[pa.Schema] = columns(embedding=vector())
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of components asked for; a set with fewer rows or components is padded with zeros to this size."""
+
+    def produces(self) -> pa.Schema:
+        """Return `embedding`."""
+        return columns(embedding=vector(self.size))
+
+
+class Clusterer(TableStage):
+    """Gives each image the number of its cluster, from 0 by falling size; noise is -1."""
+
+    kind: ClassVar[str] = "cluster"
+    consumes: ClassVar[pa.Schema] = columns(embedding=vector())
+
+    def produces(self) -> pa.Schema:
+        """Return `cluster`, `strength` (membership, 0 to 1; noise 0) and `outlier` (0 typical, 1 far off)."""
+        return columns(cluster=pa.int32(), strength=pa.float32(), outlier=pa.float32())
+
+
+class Sampler(TableStage):
+    """Picks representatives of each cluster: rows of the picked images only, noise has none."""
+
+    kind: ClassVar[str] = "sample"
+    consumes: ClassVar[pa.Schema] = columns(embedding=vector(), cluster=pa.int32())
+
+    def produces(self) -> pa.Schema:
+        """Return `rank`: 0 for the first representative of its cluster, 1 for the next."""
+        return columns(rank=pa.int32())
+
+
+class Labeller(TableStage):
+    """Names the clusters: a row a cluster, noise has none. Names are distinct."""
+
+    kind: ClassVar[str] = "label"
+    key = "cluster"
+    consumes: ClassVar[pa.Schema] = columns(cluster=pa.int32())
+
+    def produces(self) -> pa.Schema:
+        """Return `label` and `reason`, which says in one sentence why this label."""
+        return columns(label=pa.string(), reason=pa.string())
+
+
+class Organizer(TableStage):
+    """Plans where each file goes. It moves nothing: the journal carries the plan out, and undo is its inverse."""
+
+    kind: ClassVar[str] = "organize"
+    consumes: ClassVar[pa.Schema] = columns(paths=pa.list_(pa.string()), cluster=pa.int32())
+    optional: ClassVar[pa.Schema] = columns(label=pa.string())
+
+    def produces(self) -> pa.Schema:
+        """Return `source` (absolute path) and `target` (relative to the root; parts made by `shoal.names`).
+
+        An image with several paths has a row for each; side-cars are rows of their own with their image's id.
+        """
+        return columns(source=pa.string(), target=pa.string())
+
+
+class Visualizer(TableStage):
+    """Draws a part of the report."""
+
+    kind: ClassVar[str] = "visualize"
+
+    def produces(self) -> pa.Schema:
+        """Return one row of `title`, `html` (a fragment), `style` and `script` (inlined by the report with a CSP hash).
+
+        The key column `id` of that row is the stage's name. Files that the fragment names lie in `context.folder`; the
+        report rewrites the prefix `files/` to where they are.
+        """
+        return columns(title=pa.string(), html=pa.string(), style=pa.string(), script=pa.string())
+
+    @abstractmethod
+    def run(self, rows: pa.Table, context: Context) -> pa.Table:
+        """Return the fragment and write its files into `context.folder`."""
+
+
+KINDS: tuple[type[Stage], ...] = (
+    Indexer, Thumbnailer, Embedder, Reducer, Clusterer, Sampler, Labeller, Organizer, Visualizer,
+)  # fmt: skip
