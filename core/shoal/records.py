@@ -1,0 +1,103 @@
+"""What is written down of a run: plain facts that the report, the catalogue and the tracking plugins read."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["running", "done", "failed"]
+
+
+class StepRecord(BaseModel):
+    """How one step went.
+
+    Attributes:
+        step: name of the step; `stage` is its `kind.name`.
+        fingerprint: of the stage, with the fingerprints of what it consumes.
+        digest: of what a table stage saw; empty for a map stage.
+        where: `cached`, `in process`, or `ray: 2 actors x 1 cpu`.
+        backend: what did the work, as the stage noted it.
+        seconds: wall time; steps that share one pass over the images share its seconds.
+        rows: rows that it answers for; `computed` of them now, `cached` from before, `failed` with a reason.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: str
+    stage: str
+    version: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    fingerprint: str = ""
+    digest: str = ""
+    where: str = "cached"
+    backend: str = ""
+    notes: dict[str, Any] = Field(default_factory=dict)
+    seconds: float = 0.0
+    rows: int = 0
+    computed: int = 0
+    cached: int = 0
+    failed: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Rows computed a second; 0 where nothing was."""
+        return self.computed / self.seconds if self.seconds and self.computed else 0.0
+
+
+class RunRecord(BaseModel):
+    """How a run went; `run.json` of its folder.
+
+    Attributes:
+        files, accepted, rejected: numbers of files: accepted + rejected == files.
+        images: distinct images among the accepted files.
+        commit: git commit of the code, where it runs from a checkout.
+        versions: of shoal, Python and the libraries that matter.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    pipeline: str
+    source: str
+    status: Status = "running"
+    error: str = ""
+    started: str
+    seconds: float = 0.0
+    files: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    images: int = 0
+    clusters: int = 0
+    noise: int = 0
+    steps: list[StepRecord] = Field(default_factory=list)
+    commit: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    hook_errors: list[str] = Field(default_factory=list)
+
+    def step(self, name: str) -> StepRecord | None:
+        """Return the record of a step."""
+        return next((step for step in self.steps if step.step == name), None)
+
+
+class RunView(BaseModel):
+    """What hooks see of a run.
+
+    Attributes:
+        id: of the run.
+        folder: of the run's files; `store`: the folder that holds the runs.
+        record: as it stands.
+        artefacts: files worth keeping: the report, the pipeline that was run.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    folder: Path
+    store: Path
+    record: RunRecord
+    artefacts: tuple[Path, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """`running`, `done` or `failed`."""
+        return self.record.status

@@ -1,0 +1,154 @@
+"""The table job: gathers a table stage's columns from the store, runs it where it was sent, keeps the answer."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.contract import Context, TableStage
+from shoal.errors import StageError
+from shoal.kinds import Visualizer
+from shoal.schema import ID
+from shoal.store import Folder, RowStore, TableStore
+
+CACHE = Path.home() / ".cache" / "shoal"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One consumed column: its name for the stage, and its name where it is kept."""
+
+    name: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class FromRows:
+    """Columns of a map stage."""
+
+    rows: RowStore
+    columns: tuple[Column, ...]
+
+    def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
+        """Return the columns for `ids`."""
+        arrays = self.rows.read(ids, [column.kept for column in self.columns])
+        return {column.name: array for column, array in zip(self.columns, arrays, strict=True)}
+
+
+@dataclass(frozen=True)
+class FromTable:
+    """Columns of a table by id: a table stage's answer, or the images of the run. Ids that it lacks get null."""
+
+    folder: Folder
+    name: str
+    columns: tuple[Column, ...]
+
+    def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
+        """Return the columns for `ids`."""
+        table = self.folder.read_table(self.name, ["id", *dict.fromkeys(column.kept for column in self.columns)])
+        if not table["id"].combine_chunks().equals(ids):
+            table = table.take(pc.index_in(ids, value_set=table["id"].combine_chunks()))
+        return {column.name: table[column.kept] for column in self.columns}
+
+
+@dataclass(frozen=True)
+class FromClusters:
+    """Columns of a table by cluster, given to each image through the cluster that it lies in."""
+
+    folder: Folder
+    name: str
+    columns: tuple[Column, ...]
+    clusters: Folder
+
+    def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
+        """Return the columns for `ids`; null for noise."""
+        members = FromTable(self.clusters, self.name, (Column("cluster", "cluster"),)).gather(ids)["cluster"]
+        table = self.folder.read_table(self.name, ["cluster", *(column.kept for column in self.columns)])
+        rows = pc.index_in(members, value_set=table["cluster"].combine_chunks())
+        return {column.name: table[column.kept].take(rows) for column in self.columns}
+
+
+Gather = FromRows | FromTable | FromClusters
+
+
+@dataclass(frozen=True)
+class TableJob:
+    """A table stage and what it needs to be answered anywhere.
+
+    Attributes:
+        stage: the stage.
+        ids: images that it sees, sorted.
+        inputs: where its columns are.
+        answer: where its answer is kept.
+        gpu: whether it has a GPU.
+        threads: threads of native libraries; the same wherever it runs, since sums in another order have other last bits.
+        facts: what to keep beside the answer.
+    """
+
+    stage: TableStage
+    ids: pa.Array
+    inputs: tuple[Gather, ...]
+    answer: TableStore
+    gpu: bool
+    threads: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        """Answer, keep the answer, and return its facts: seconds, rows, notes."""
+        from threadpoolctl import threadpool_limits
+
+        notes: dict[str, Any] = {}
+        folder = self._folder()
+        began = time.perf_counter()
+        context = Context(gpu=self.gpu, threads=self.threads, cache=CACHE, folder=folder, note=notes.__setitem__)
+        with threadpool_limits(self.threads):
+            rows = self._rows()
+            self.stage.setup(context)
+            answer = self.stage.run(rows, context)
+        _check(self.stage, answer, rows)
+        facts = {**self.facts, "notes": notes, "seconds": time.perf_counter() - began, "rows": len(self.ids)}
+        self.answer.write(answer, facts)
+        return facts
+
+    def _rows(self) -> pa.Table:
+        columns: dict[str, pa.Array] = {"id": self.ids}
+        for source in self.inputs:
+            columns.update(source.gather(self.ids))
+        order = ["id", *(name for name in columns if name != "id")]
+        return pa.table({name: columns[name] for name in order})
+
+    def _folder(self) -> Path | None:
+        if not isinstance(self.stage, Visualizer):
+            return None
+        folder = self.answer.files.local_or_raise(f"drawing {self.stage.title()}")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _check(stage: TableStage, answer: pa.Table, rows: pa.Table) -> None:
+    """Hold an answer against the contract.
+
+    Raises:
+        StageError: other columns than `produces()` says, a key twice, or an id that was not shown.
+    """
+    title = stage.title()
+    key = ID if stage.key == "id" else pa.field("cluster", pa.int32())
+    want = [key.name, *stage.produces().names]
+    if answer.column_names != want:
+        raise StageError(f"{title} answered the columns {answer.column_names}, and its contract says {want}")
+    for column in stage.produces():
+        have = answer.schema.field(column.name).type
+        if have != column.type:
+            raise StageError(f"{title} answered {column.name} as {have}, and its produces() says {column.type}")
+    keys = answer[key.name]
+    if stage.kind != "organize" and pc.count_distinct(keys).as_py() != len(keys):
+        raise StageError(f"{title} answered some {key.name} twice")
+    shown = rows["id"] if stage.key == "id" else rows["cluster"]
+    if not isinstance(stage, Visualizer) and len(keys):
+        known = pc.is_in(keys, value_set=pc.unique(shown))
+        if not pc.all(known).as_py():
+            raise StageError(f"{title} answered a {key.name} that it was not shown")

@@ -1,0 +1,220 @@
+"""Where work runs: in this process, or as Ray Data and Ray tasks. Both run the same jobs on the same chunks."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from shoal.errors import UsageError
+from shoal.runner.answering import TableJob
+from shoal.runner.jobs import Job
+from shoal.runner.options import RunOptions
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+WORTH_RAY = 2.0
+"""Estimated seconds of work in one process from which a start of Ray (5 to 7 s, then two or more workers) pays on small
+machines too: below it the same chunks run here."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What each worker of a pass is given.
+
+    Attributes:
+        actors: how many workers; 0 takes as many as the cluster's CPUs (or GPUs) allow.
+        cpus, gpus: of one worker.
+        seconds_a_row: estimate of the work a row in one process, to weigh whether Ray pays.
+    """
+
+    actors: int = 0
+    cpus: float = 1.0
+    gpus: float = 0.0
+    seconds_a_row: float = 0.01
+
+
+class Executor:
+    """Runs passes and tables; starts Ray at the first piece of work that is worth it.
+
+    Args:
+        options: `where` and `address` decide.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
+        """Decide nothing yet: a run that finds all its rows kept needs no cluster."""
+        self.options = options
+        self._ray: ModuleType | None = None
+        self._ours = False
+
+    def map(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
+        """Yield the receipts of a job's chunks, in any order."""
+        rows = sum(chunk.num_rows for chunk in chunks)
+        if self._takes_ray(rows * placement.seconds_a_row):
+            yield from self._map_on_ray(job, chunks, placement)
+            return
+        worker = job.worker()
+        for chunk in chunks:
+            yield worker(chunk)
+
+    def describe(self, placement: Placement) -> str:
+        """Return in a few words where a pass that was just run ran."""
+        if self._ray is None:
+            return "in process"
+        actors, gpus = self._size(placement)
+        return f"ray: {actors} x {placement.cpus:g} cpu" + (f" + {gpus:g} gpu" if gpus else "")
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether Ray was started or joined."""
+        return self._ray is not None
+
+    def answer(self, jobs: Sequence[TableJob]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (number of the job, its facts) as table jobs end; on Ray they run side by side."""
+        if not self._takes_ray(0.0):
+            for number, job in enumerate(jobs):
+                yield number, job.run()
+            return
+        ray = self._start()
+        threads = str(os.cpu_count() or 1)
+        remote = ray.remote(_answer).options(num_cpus=1, max_retries=2, runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}})
+        waiting = {remote.options(num_gpus=1 if job.gpu else 0).remote(job): n for n, job in enumerate(jobs)}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), num_returns=1)
+            for reference in ready:
+                yield waiting.pop(reference), _get(ray, reference)
+
+    def gpus(self) -> float:
+        """Return how many GPUs Ray has to give; 0 where the run was told to stay in this process."""
+        if self.options.where == "local":
+            return 0.0
+        return float(self._start().cluster_resources().get("GPU", 0.0))
+
+    def close(self) -> None:
+        """Stop the Ray that this executor started; a cluster that was joined stays."""
+        if self._ray is not None and self._ours:
+            self._ray.shutdown()
+        self._ray = None
+
+    def _takes_ray(self, seconds: float) -> bool:
+        if self.options.where != "auto":
+            return self.options.where == "ray"
+        named = self.options.address or os.environ.get("RAY_ADDRESS")
+        return self._ray is not None or bool(named) or seconds > WORTH_RAY
+
+    def _start(self) -> "ModuleType":
+        if self._ray is not None:
+            return self._ray
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        if not ray.is_initialized():
+            address = self.options.address or os.environ.get("RAY_ADDRESS") or "local"
+            try:
+                ray.init(address=address, include_dashboard=False if address == "local" else None, log_to_driver=False,
+                         logging_level="ERROR")  # fmt: skip
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UsageError(f"Ray at {address!r} can't be reached ({_first_line(error)}); is the cluster up?") from error
+            self._ours = True
+        _quieten()
+        self._ray = ray
+        return ray
+
+    def _size(self, placement: Placement) -> tuple[int, float]:
+        """Return (workers, GPUs of each) that fit the cluster.
+
+        Raises:
+            UsageError: the cluster can never hold one such worker; Ray would wait for ever.
+        """
+        have = self._start().cluster_resources()
+        cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+        each_gpu = placement.gpus if gpus >= placement.gpus else 0.0
+        fit = int(cpus // placement.cpus) if placement.cpus else 10**6
+        if each_gpu:
+            fit = min(fit, int(gpus // each_gpu))
+        if fit < 1 or placement.actors > fit:
+            raise UsageError(
+                f"{max(placement.actors, 1)} workers of {placement.cpus:g} CPUs and {placement.gpus:g} GPUs do not fit the cluster's "
+                f"{cpus:g} CPUs and {gpus:g} GPUs; ask for less under the step's `run:`"
+            )
+        return placement.actors or fit, each_gpu
+
+    def _map_on_ray(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
+        ray = self._start()
+        import ray.data
+
+        actors, gpus = self._size(placement)
+        actors = min(actors, len(chunks))
+        dataset = ray.data.from_arrow(list(chunks)).map_batches(
+            _Actor,
+            fn_constructor_args=(job,),
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=placement.cpus,
+            num_gpus=gpus,
+        )
+        try:
+            yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        except ray.exceptions.RayError as error:
+            raise _unwrap(error) from error
+
+
+class _Actor:
+    """What Ray Data calls: the job's worker, made once an actor."""
+
+    def __init__(self, job: Job) -> None:
+        self.worker = job.worker()
+
+    def __call__(self, chunk: pa.Table) -> pa.Table:
+        return self.worker(chunk)
+
+
+def _answer(job: TableJob) -> dict[str, Any]:
+    return job.run()
+
+
+def _get(ray: "ModuleType", reference: Any) -> dict[str, Any]:
+    try:
+        return dict(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        raise _unwrap(error) from error
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """Return the exception that a worker raised, where Ray carries one of ours, else Ray's own."""
+    from shoal.errors import ShoalError
+
+    seen: BaseException | None = error
+    while seen is not None:
+        cause = getattr(seen, "cause", None)
+        for candidate in (seen, cause):
+            if isinstance(candidate, ShoalError):
+                return type(candidate).__mro__[_own(candidate)](str(getattr(candidate, "cause", None) or candidate))
+        seen = cause if isinstance(cause, BaseException) else seen.__cause__
+    return error
+
+
+def _own(error: BaseException) -> int:
+    """Return the place in the MRO of the first class that is shoal's own and not Ray's mixture of it."""
+    return next(n for n, cls in enumerate(type(error).__mro__) if cls.__module__ == "shoal.errors")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _quieten() -> None:
+    """Keep Ray Data's own bars and plans off the screen: shoal draws one progress for all steps."""
+    import logging
+
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,155 @@
+"""The index: every file that the source names becomes an image id, or a row with the reason why not."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.errors import ImageError
+from shoal.images import Limits, probe
+from shoal.kinds import LISTING
+from shoal.pipeline.plan import CONTENT_COLUMNS, IMAGE_COLUMNS
+from shoal.runner.jobs import RECEIPT
+from shoal.schema import ID
+from shoal.sources import read_bytes
+from shoal.store import ERROR, Folder
+
+KEY = ("path", "bytes", "mtime_ns")
+SEEN = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("bytes", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
+        pa.field("id", pa.string()),
+        *[field for field in CONTENT_COLUMNS if field.name != "bytes"],
+        IMAGE_COLUMNS.field("exif"),
+        pa.field("size", pa.int64()),  # bytes read; `bytes` is what the listing said
+        ERROR,
+    ]
+)
+"""What is known of a file that was read: kept by path, size and time of change, so that it is read once."""
+
+FILES = pa.schema([*[field for field in LISTING if field.name not in ("reason", "failed")], pa.field("id", pa.string()),
+                   pa.field("status", pa.string()), pa.field("step", pa.string()), pa.field("reason", pa.string())])  # fmt: skip
+"""One row a file of the source: `status` is accepted, filtered or failed; the last two have `step` and `reason`."""
+
+
+@dataclass(frozen=True)
+class IndexJob:
+    """Reads files, hashes them and looks at their headers.
+
+    Attributes:
+        folder: where what was seen is kept.
+        limits: what an image may cost.
+    """
+
+    folder: Folder
+    limits: Limits
+
+    def worker(self) -> "IndexWorker":
+        """Return a worker."""
+        return IndexWorker(self)
+
+
+class IndexWorker:
+    """Reads the files of a chunk (`path`, `bytes`, `mtime_ns`) and keeps what it saw. Idempotent."""
+
+    def __init__(self, job: IndexJob) -> None:
+        """Take the job."""
+        self.job = job
+
+    def __call__(self, chunk: pa.Table) -> pa.Table:
+        """Look at each file and return a receipt."""
+        began = time.perf_counter()
+        rows, passing = [], {}
+        for listed in chunk.select(list(KEY)).to_pylist():
+            try:
+                data = read_bytes(listed["path"], self.job.limits.max_file_bytes)
+            except ImageError as error:
+                passing[listed["path"]] = str(error)
+                continue
+            rows.append({**listed, **_look(data, self.job.limits)})
+        if rows:
+            digest = hashlib.sha256("".join(f"{row['path']}\0{row['bytes']}\0{row['mtime_ns']}\n" for row in rows).encode())
+            self.job.folder.write_table(f"{digest.hexdigest()[:20]}.parquet", pa.Table.from_pylist(rows, schema=SEEN))
+        receipt = {"task": 0, "rows": chunk.num_rows, "computed": len(rows), "reading": time.perf_counter() - began}
+        return pa.Table.from_pylist([{**receipt, "seconds": 0.0, "notes": "{}", "failures": json.dumps(passing)}], RECEIPT)
+
+
+def _look(data: bytes, limits: Limits) -> dict[str, object]:
+    row: dict[str, object] = {"id": hashlib.sha256(data).hexdigest(), "size": len(data), "error": None}
+    try:
+        seen = probe(data, limits)
+    except ImageError as error:
+        return {**row, "error": str(error)}
+    exif = [{"tag": tag, "text": text} for tag, text in seen.exif]
+    return {
+        **row, "width": seen.width, "height": seen.height, "format": seen.format, "mode": seen.mode, "frames": seen.frames,
+        "exif": exif,
+    }  # fmt: skip
+
+
+def seen_before(folder: Folder) -> pa.Table:
+    """Return all that is kept of files, as `SEEN`."""
+    tables = [folder.read_table(name) for name in folder.names() if name.endswith(".parquet")]
+    return pa.concat_tables(tables or [SEEN.empty_table()])
+
+
+def match(listing: pa.Table, seen: pa.Table) -> pa.Array:
+    """Return for each listed file the row of `seen` with its path, size and time of change, or null."""
+    return pc.index_in(_keys(listing), value_set=_keys(seen).combine_chunks())
+
+
+def _keys(table: pa.Table) -> pa.ChunkedArray:
+    if not table.num_rows:
+        return pa.chunked_array([pa.array([], pa.string())])
+    texts = [pc.fill_null(table[name].cast(pa.string()), "") for name in KEY]
+    return pc.binary_join_element_wise(*texts, "\0")
+
+
+def file_table(listing: pa.Table, seen: pa.Table, passing: dict[str, str], step: str) -> pa.Table:
+    """Return `FILES`: every listed file with its id, or the status and reason why it has none."""
+    rows = match(listing, seen)
+    error = seen["error"].combine_chunks().take(rows)
+    size = seen["size"].combine_chunks().take(rows)
+    gone = pa.array([passing.get(path) for path in listing["path"].to_pylist()], pa.string())
+    filtered = pc.and_(pc.is_valid(listing["reason"]), pc.invert(pc.fill_null(listing["failed"], False)))
+    reason = pc.coalesce(listing["reason"], gone, error)
+    accepted = pc.is_null(reason)
+    status = pc.if_else(accepted, "accepted", pc.if_else(filtered, "filtered", "failed"))
+    columns = {name: listing[name] for name in ("path", "bytes", "mtime_ns", "item", "view")}
+    columns["bytes"] = pc.coalesce(listing["bytes"], size)
+    columns["id"] = pc.if_else(accepted, seen["id"].combine_chunks().take(rows), pa.scalar(None, pa.string()))
+    columns |= {"status": status, "step": pc.if_else(accepted, pa.scalar(None, pa.string()), step), "reason": reason}
+    return pa.table(columns).cast(FILES)
+
+
+def image_table(files: pa.Table, seen: pa.Table) -> pa.Table:
+    """Return the distinct images of the accepted files, sorted by id: `id` and `IMAGE_COLUMNS`.
+
+    Args:
+        files: `FILES`.
+        seen: `SEEN`, which knows their headers.
+    """
+    accepted = files.filter(pc.equal(files["status"], "accepted")).sort_by([("id", "ascending"), ("path", "ascending")])
+    firsts = ["path", "item", "view"]
+    grouped = accepted.group_by("id", use_threads=False).aggregate(
+        [("path", "list"), *[(name, "first") for name in firsts]]
+    )
+    rows = pc.index_in(grouped["id"], value_set=seen["id"].combine_chunks()).combine_chunks()
+    known = seen.take(rows)
+    columns = {"id": grouped["id"], "paths": grouped["path_list"]} | {name: grouped[f"{name}_first"] for name in firsts}
+    columns["item"] = pc.coalesce(columns["item"], grouped["id"])
+    columns |= {"bytes": known["size"]} | {name: known[name] for name in ("width", "height", "format", "mode", "frames", "exif")}
+    schema = pa.schema([ID, *IMAGE_COLUMNS])
+    return pa.table({name: columns[name] for name in schema.names}).cast(schema).combine_chunks()
+
+
+def chunks(table: pa.Table, size: int) -> Iterator[pa.Table]:
+    """Yield slices of at most `size` rows, each with its own memory."""
+    for start in range(0, table.num_rows, size):
+        yield table.slice(start, size).combine_chunks()

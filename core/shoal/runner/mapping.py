@@ -1,0 +1,230 @@
+"""The map worker: reads each file once, decodes once for each size asked for, feeds every stage, keeps the rows."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from shoal.contract import Batch, Context, ImageSpec, MapStage
+from shoal.errors import ImageError, StageError
+from shoal.images import Limits, decode
+from shoal.runner.jobs import RECEIPT
+from shoal.schema import ID
+from shoal.sources import read_bytes
+from shoal.store import ERROR, RowStore
+
+if TYPE_CHECKING:
+    from shoal.contract import Pixels
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """One stage of a pass over the images.
+
+    Attributes:
+        stage: the stage.
+        rows: where its rows are kept.
+        batch: rows a call.
+        epoch: of a forced recomputation, else 0.
+    """
+
+    stage: MapStage
+    rows: RowStore
+    batch: int
+    epoch: int = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of its part files."""
+        return pa.schema([ID, *self.stage.produces(), ERROR])
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """A pass over the images that feeds several stages.
+
+    A chunk has `id`, `paths`, and for task number i a boolean `need.i` and the consumed columns as `in.i.NAME`.
+
+    Attributes:
+        tasks: the stages.
+        limits: what an image may cost.
+        gpu: whether each worker has a GPU.
+        threads: threads of native libraries a worker.
+    """
+
+    tasks: tuple[MapTask, ...]
+    limits: Limits
+    gpu: bool = False
+    threads: int = 1
+
+    def worker(self) -> "MapWorker":
+        """Return a worker, its stages set up."""
+        return MapWorker(self)
+
+
+class MapWorker:
+    """Computes chunks. Idempotent: the same chunk writes the same part files."""
+
+    def __init__(self, job: MapJob) -> None:
+        """Set up every stage of the job."""
+        self.job = job
+        self.notes: list[dict[str, Any]] = [{} for _ in job.tasks]
+        for task, notes in zip(job.tasks, self.notes, strict=True):
+            task.stage.setup(Context(gpu=job.gpu, threads=job.threads, note=notes.__setitem__))
+
+    def __call__(self, chunk: pa.Table) -> pa.Table:
+        """Compute a chunk and return its receipt, a row a stage."""
+        size = max(task.batch for task in self.job.tasks)
+        makers = [_Maker(task, index, notes) for index, (task, notes) in enumerate(zip(self.job.tasks, self.notes, strict=True))]
+        reading = 0.0
+        for start in range(0, chunk.num_rows, size):
+            part = chunk.slice(start, size)
+            began = time.perf_counter()
+            pixels = self._pixels(part)
+            reading += time.perf_counter() - began
+            for maker in makers:
+                maker.feed(part, pixels)
+        for maker in makers:
+            maker.keep()
+        return pa.Table.from_pylist([maker.receipt(reading) for maker in makers], schema=RECEIPT)
+
+    def _pixels(self, part: pa.Table) -> "list[dict[ImageSpec, Pixels | Exception]]":
+        """Return, a row an image, its pixels for each size that some stage needs of it."""
+        specs = [task.stage.image for task in self.job.tasks]
+        needs = [part[f"need.{index}"].to_pylist() for index in range(len(specs))]
+        rows = zip(part["id"].to_pylist(), part["paths"].to_pylist(), strict=True)
+        answer = []
+        for row, (image, paths) in enumerate(rows):
+            wanted = {spec for spec, need in zip(specs, needs, strict=True) if spec is not None and need[row]}
+            answer.append(_decode_all(image, paths, wanted, self.job.limits) if wanted else {})
+        return answer
+
+
+def _decode_all(
+    image: str, paths: Sequence[str], wanted: set[ImageSpec], limits: Limits
+) -> "dict[ImageSpec, Pixels | Exception]":
+    try:
+        data = _read_as_indexed(image, paths, limits)
+    except _Gone as error:
+        return dict.fromkeys(wanted, error)
+    found: dict[ImageSpec, Pixels | Exception] = {}
+    for spec in wanted:
+        try:
+            found[spec] = decode(data, spec, limits)
+        except ImageError as error:
+            found[spec] = error
+    return found
+
+
+class _Gone(Exception):  # noqa: N818  (an outcome, carried with its row)
+    """The bytes that were indexed are under none of the image's paths any more: the image itself is not at fault."""
+
+
+def _read_as_indexed(image: str, paths: Sequence[str], limits: Limits) -> bytes:
+    reason = ""
+    for path in paths:
+        try:
+            data = read_bytes(path, limits.max_file_bytes)
+        except ImageError as error:
+            reason = reason or str(error)
+            continue
+        if hashlib.sha256(data).hexdigest() == image:
+            return data
+        reason = reason or f"{path} changed while the run went on; run again to take its new content"
+    raise _Gone(reason)
+
+
+class _Maker:
+    """Gathers one stage's rows of a chunk."""
+
+    def __init__(self, task: MapTask, index: int, notes: dict[str, Any]) -> None:
+        self.task, self.index, self.notes = task, index, notes
+        self.tables: list[pa.Table] = []
+        self.passing: dict[str, str] = {}
+        self.rows = 0
+        self.seconds = 0.0
+
+    def feed(self, part: pa.Table, pixels: "list[dict[ImageSpec, Pixels | Exception]]") -> None:
+        """Take the rows of `part` that this stage needs, in batches."""
+        chosen = [row for row, need in enumerate(part[f"need.{self.index}"].to_pylist()) if need]
+        self.rows += len(chosen)
+        spec = self.task.stage.image
+        good, images = [], []
+        for row in chosen:
+            found = pixels[row].get(spec) if spec is not None else None
+            if isinstance(found, Exception):
+                self._fail(part["id"][row].as_py(), found)
+                continue
+            good.append(row)
+            images.append(found)
+        began = time.perf_counter()
+        for start in range(0, len(good), self.task.batch):
+            rows = self._columns(part.take(pa.array(good[start : start + self.task.batch], pa.int64())))
+            self._answer(Batch(rows, images[start : start + self.task.batch] if spec is not None else None))
+        self.seconds += time.perf_counter() - began
+
+    def _columns(self, part: pa.Table) -> pa.Table:
+        prefix = f"in.{self.index}."
+        names = [name for name in part.column_names if name.startswith(prefix)]
+        return pa.table({"id": part["id"], **{name.removeprefix(prefix): part[name] for name in names}})
+
+    def _answer(self, batch: Batch) -> None:
+        """Ask the stage; where it raises, ask row by row, so that one bad row costs only itself."""
+        if not len(batch):
+            return
+        try:
+            answer = self.task.stage.map(batch)
+        except Exception as error:  # whatever a plugin raises is its row's failure
+            if len(batch) == 1:
+                self._fail(batch.rows["id"][0].as_py(), error)
+                return
+            for row in range(len(batch)):
+                images = None if batch.images is None else batch.images[row : row + 1]
+                self._answer(Batch(batch.rows.slice(row, 1), images))
+            return
+        self._check(answer, batch)
+        rows = len(batch)
+        ids = batch.rows["id"].cast(pa.string())
+        self.tables.append(pa.table([ids, *answer.columns, pa.nulls(rows, pa.string())], schema=self.task.schema))
+
+    def _check(self, answer: pa.Table, batch: Batch) -> None:
+        title, want = self.task.stage.title(), self.task.stage.produces()
+        if not answer.schema.equals(want):
+            raise StageError(f"{title} answered the columns {_short(answer.schema)}, and its produces() says {_short(want)}")
+        if answer.num_rows != len(batch):
+            raise StageError(f"{title} answered {answer.num_rows} rows to a batch of {len(batch)}")
+
+    def _fail(self, image: str, error: Exception) -> None:
+        """Keep the reason for ever where the bytes are at fault; pass it on where it may be gone next time."""
+        if isinstance(error, ImageError):
+            row: dict[str, Any] = {field.name: None for field in self.task.schema}
+            self.tables.append(pa.Table.from_pylist([{**row, "id": image, "error": str(error)}], schema=self.task.schema))
+        elif isinstance(error, _Gone):
+            self.passing[image] = str(error)
+        else:
+            self.passing[image] = f"{type(error).__name__}: {error}"
+
+    def keep(self) -> None:
+        """Write the rows as one part file, sorted by id."""
+        if self.tables:
+            self.task.rows.write(pa.concat_tables(self.tables).sort_by("id").combine_chunks(), self.task.epoch)
+
+    def receipt(self, reading: float) -> dict[str, Any]:
+        """Return what the driver hears."""
+        return {
+            "task": self.index,
+            "rows": self.rows,
+            "computed": sum(table.num_rows for table in self.tables),
+            "seconds": self.seconds,
+            "reading": reading if self.index == 0 else 0.0,
+            "notes": json.dumps(self.notes, default=str),
+            "failures": json.dumps(self.passing),
+        }
+
+
+def _short(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)

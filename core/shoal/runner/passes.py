@@ -1,0 +1,242 @@
+"""One pass over the images for all map steps that are ready, and one round of the table steps that are."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.contract import MapStage, TableStage
+from shoal.pipeline.plan import PlannedStep
+from shoal.records import StepRecord
+from shoal.runner.answering import TableJob
+from shoal.runner.executors import Executor, Placement
+from shoal.runner.indexing import chunks
+from shoal.runner.mapping import MapJob, MapTask
+from shoal.runner.options import RunOptions
+from shoal.runner.progress import Progress
+from shoal.runner.state import RunState, by_fingerprint
+
+SMALLEST, LARGEST = 16, 512
+"""Rows of a part file: small enough that a killed run loses little and two workers end together, large enough for Parquet."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The steps of one fingerprint, and the ids of theirs that have no row yet."""
+
+    steps: list[PlannedStep]
+    task: MapTask
+    pending: pa.Array
+
+
+def map_pass(
+    state: RunState, steps: Sequence[PlannedStep], executor: Executor, options: RunOptions, progress: Progress
+) -> list[StepRecord]:
+    """Compute the missing rows of map steps that are ready, each image read once for all of them.
+
+    Returns:
+        A record a step, in the order of `steps`. Failures are put into `state`.
+    """
+    records: dict[str, StepRecord] = {}
+    for alike in _by_placement(steps):
+        for record in _one_pass(state, alike, executor, options, progress):
+            records[record.step] = record
+    return [records[step.name] for step in steps]
+
+
+def _by_placement(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
+    """Group steps whose workers need the same, so that a GPU is not held by a stage that has no use for it."""
+    groups: dict[Placement, list[PlannedStep]] = {}
+    for step in steps:
+        groups.setdefault(placement(step), []).append(step)
+    return list(groups.values())
+
+
+def placement(step: PlannedStep) -> Placement:
+    """Return what a step's workers are given: its `run:`, else what its stage declares."""
+    needs, said = step.stage.resources, step.settings
+    return Placement(
+        actors=said.actors or 0,
+        cpus=needs.cpus if said.cpus is None else said.cpus,
+        gpus=needs.gpus if said.gpus is None else said.gpus,
+    )
+
+
+def _one_pass(
+    state: RunState, steps: list[PlannedStep], executor: Executor, options: RunOptions, progress: Progress
+) -> list[StepRecord]:
+    ids = state.accepted()
+    wanted = [_want(state, group, ids, options) for group in by_fingerprint(steps)]
+    todo = [entry for entry in wanted if len(entry.pending)]
+    place = placement(steps[0])
+    name = " + ".join(step.name for step in steps)
+    began, notes, passing, seconds = perf_counter(), [{} for _ in todo], {}, [0.0 for _ in todo]
+    if todo:
+        gpu = place.gpus > 0 and executor.gpus() >= place.gpus
+        job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu=gpu)
+        pending = _chunks(state, todo, place)
+        progress.start(name, sum(chunk.num_rows for chunk in pending))
+        for receipt in executor.map(job, pending, place):
+            for row in receipt.to_pylist():
+                notes[row["task"]] |= json.loads(row["notes"])[row["task"]]
+                seconds[row["task"]] += row["seconds"]
+                passing[todo[row["task"]].steps[0].name] = {
+                    **passing.get(todo[row["task"]].steps[0].name, {}), **json.loads(row["failures"])
+                }  # fmt: skip
+            progress.advance(name, max(receipt["rows"].to_pylist()))
+        progress.finish(name, f"{perf_counter() - began:.1f} s")
+    wall = perf_counter() - began
+    records = []
+    for entry in wanted:
+        number = todo.index(entry) if entry in todo else None
+        fresh = _Fresh(wall, seconds[number], notes[number], executor.describe(place)) if number is not None else None
+        records.extend(_records(state, entry, ids, fresh, passing.get(entry.steps[0].name, {})))
+    return records
+
+
+@dataclass(frozen=True)
+class _Fresh:
+    """What is known of rows that were just computed."""
+
+    wall: float
+    seconds: float
+    notes: dict[str, Any]
+    where: str
+
+
+def _want(state: RunState, group: list[PlannedStep], ids: pa.Array, options: RunOptions) -> _Wanted:
+    step = group[0]
+    rows = state.rows(step)
+    force = any(member.name in options.force for member in group)
+    stage = step.stage
+    if not isinstance(stage, MapStage):
+        raise TypeError(f"{stage.title()} is no map stage")
+    task = MapTask(stage, rows, step.settings.batch or stage.resources.batch, rows.next_epoch() if force else 0)
+    return _Wanted(group, task, ids if force else rows.known().missing(ids))
+
+
+def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.Table]:
+    """Return the images that some stage still needs, cut by id into the part files to be."""
+    kept = state.images["id"].combine_chunks()
+    columns: dict[str, Any] = {"id": kept, "paths": state.images["paths"]}
+    needs = [pc.is_in(kept, value_set=entry.pending) for entry in todo]
+    some = needs[0]
+    for need in needs[1:]:
+        some = pc.or_(some, need)
+    for index, (entry, need) in enumerate(zip(todo, needs, strict=True)):
+        columns[f"need.{index}"] = need
+        columns |= _consumed(state, entry.steps[0], index, kept)
+    table = pa.table(columns).filter(some)
+    workers = max(place.actors, 2)
+    size = min(max(math.ceil(table.num_rows / (workers * 4)), SMALLEST), LARGEST)
+    return list(chunks(table, size))
+
+
+def _consumed(state: RunState, step: PlannedStep, index: int, kept: pa.Array) -> dict[str, Any]:
+    """Return the columns that a map step reads, null for images that an earlier step failed on."""
+    alive = state.accepted()
+    rows = pc.index_in(kept, value_set=alive)
+    found = {}
+    for source in state.gathers(step):
+        for name, values in source.gather(alive).items():
+            found[f"in.{index}.{name}"] = pa.chunked_array([values]).take(rows) if isinstance(values, pa.Array) else values.take(rows)
+    return found
+
+
+def _records(
+    state: RunState, entry: _Wanted, ids: pa.Array, fresh: _Fresh | None, passing: dict[str, str]
+) -> list[StepRecord]:
+    """Note the failures and return a record for each step of a fingerprint; only the first is said to have computed."""
+    known = entry.task.rows.known()
+    asked = set(ids.to_pylist())
+    failures = {image: reason for image, reason in known.failed.items() if image in asked} | passing
+    records = []
+    for position, step in enumerate(entry.steps):
+        computed = len(entry.pending) if position == 0 else 0
+        state.failed |= {image: (step.name, reason) for image, reason in failures.items() if image not in state.failed}
+        state.digests[step.name] = ""
+        now = fresh if position == 0 else None
+        records.append(
+            record_of(step).model_copy(
+                update={
+                    "where": now.where if now else "cached",
+                    "backend": str(now.notes.get("backend", "")) if now else "",
+                    "notes": {**now.notes, "stage_seconds": round(now.seconds, 3)} if now else {},
+                    "seconds": now.wall if now else 0.0,
+                    "rows": len(ids),
+                    "computed": computed,
+                    "cached": len(ids) - computed,
+                    "failed": len(failures),
+                }
+            )
+        )
+    return records
+
+
+def record_of(step: PlannedStep) -> StepRecord:
+    """Return the record of a step of which nothing is known yet."""
+    stage = step.stage
+    return StepRecord(
+        step=step.name, stage=stage.title(), version=stage.version, options=stage.model_dump(mode="json"), fingerprint=step.fingerprint
+    )
+
+
+def table_round(
+    state: RunState, steps: Sequence[PlannedStep], executor: Executor, options: RunOptions, progress: Progress
+) -> list[StepRecord]:
+    """Answer table steps that are ready; those that Ray runs go side by side. Returns a record a step, in order."""
+    jobs: list[tuple[PlannedStep, TableJob]] = []
+    records: dict[str, StepRecord] = {}
+    for step in steps:
+        ids = state.shown(step)
+        state.digests[step.name] = state.digest(step, ids)
+        answer = state.answer(step.name)
+        if answer.done and not _forced(step, state, options):
+            records[step.name] = _table_record(step, state, answer.facts(), "cached")
+        else:
+            jobs.append((step, _job(state, step, ids, executor)))
+            progress.start(step.name, len(ids))
+    for number, facts in executor.answer([job for _, job in jobs]):
+        step = jobs[number][0]
+        records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
+        progress.finish(step.name, f"{facts['seconds']:.1f} s")
+    return [records[step.name] for step in steps]
+
+
+def _job(state: RunState, step: PlannedStep, ids: pa.Array, executor: Executor) -> TableJob:
+    stage = step.stage
+    if not isinstance(stage, TableStage):
+        raise TypeError(f"{stage.title()} is no table stage")
+    place = placement(step)
+    gpu = place.gpus > 0 and executor.gpus() >= place.gpus
+    return TableJob(stage, ids, state.gathers(step), state.answer(step.name), gpu, os.cpu_count() or 1)
+
+
+def _forced(step: PlannedStep, state: RunState, options: RunOptions) -> bool:
+    """Tell whether a step, or a step that it was made from, is to be computed again."""
+    if step.name in options.force:
+        return True
+    others = [state.plan.step(name) for name in step.inputs if name != state.plan.index.name]
+    return any(_forced(other, state, options) for other in others)
+
+
+def _table_record(step: PlannedStep, state: RunState, facts: dict[str, Any], where: str) -> StepRecord:
+    fresh = where != "cached"
+    return record_of(step).model_copy(
+        update={
+            "digest": state.digests[step.name],
+            "where": where,
+            "backend": str(facts["notes"].get("backend", "")),
+            "notes": facts["notes"],
+            "seconds": facts["seconds"] if fresh else 0.0,
+            "rows": facts["rows"],
+            "computed": facts["rows"] if fresh else 0,
+            "cached": 0 if fresh else facts["rows"],
+        }
+    )

@@ -1,0 +1,255 @@
+"""One run from the source to its record."""
+
+import importlib.metadata
+import platform
+import secrets
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import shoal
+from shoal.contract import MapStage
+from shoal.errors import RunFailed, ShoalError, UsageError
+from shoal.host import Host
+from shoal.kinds import Indexer
+from shoal.pipeline.plan import Plan, PlannedStep
+from shoal.records import RunRecord, RunView, StepRecord
+from shoal.runner.executors import Executor, Placement
+from shoal.runner.indexing import FILES as FILES_SCHEMA
+from shoal.runner.indexing import IndexJob, chunks, file_table, image_table, match, seen_before
+from shoal.runner.options import RunOptions
+from shoal.runner.passes import map_pass, record_of, table_round
+from shoal.runner.progress import Progress
+from shoal.runner.state import FILES, IMAGES, RunState
+from shoal.store import Folder, Store
+
+RECORD = "run.json"
+CONFIG = "run_config.yaml"
+PROBE_SECONDS = 0.0005
+INDEX_CHUNK = 2048
+VERSIONS = ("pyarrow", "numpy", "pillow", "ray", "onnxruntime", "scikit-learn", "umap-learn", "hdbscan", "torch", "transformers", "timm")
+
+
+@dataclass
+class _Run:
+    """A run under way."""
+
+    host: Host
+    plan: Plan
+    source: str
+    store: Store
+    options: RunOptions
+    progress: Progress
+    record: RunRecord
+    folder: Folder
+    executor: Executor
+
+
+def execute(plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress) -> RunRecord:
+    """Run a plan over the images of a source.
+
+    Everything that is computed is kept at once, so a run that is stopped or killed goes on where it was when the same
+    command is given again.
+
+    Raises:
+        RunFailed: a step failed, or more images failed than the pipeline allows; the record says which.
+        UsageError: the source can't be listed, a step to force is unknown, Ray can't be reached.
+    """
+    _check_force(plan, options)
+    run = _begin(plan, source, store, host, options, progress)
+    began = perf_counter()
+    try:
+        state = _index(run)
+        _steps(run, state)
+        _finish(run, state)
+        run.record.status = "done"
+    except BaseException as error:
+        run.record.status = "failed"
+        run.record.error = str(error) or type(error).__name__
+        raise
+    finally:
+        run.executor.close()
+        run.record.seconds = round(perf_counter() - began, 3)
+        _save(run)
+        _tell(run, "shoal_run_done")
+    return run.record
+
+
+def _check_force(plan: Plan, options: RunOptions) -> None:
+    known = {plan.index.name, *(step.name for step in plan.steps)}
+    for name in sorted(options.force - known):
+        raise UsageError(f"--force names {name!r}, which is no step of {plan.pipeline.name}; steps are {', '.join(sorted(known))}")
+
+
+def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress) -> _Run:
+    now = datetime.now(UTC)
+    name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    record = RunRecord(
+        id=name, pipeline=plan.pipeline.name, source=source, started=now.isoformat(timespec="seconds"), commit=_commit(), versions=_versions()
+    )
+    run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options))
+    run.folder.write(CONFIG, plan.pipeline.to_yaml().encode())
+    _save(run)
+    return run
+
+
+def _index(run: _Run) -> RunState:
+    """List the source, read what is new, and write the run's files and images."""
+    step, began = run.plan.index, perf_counter()
+    stage = step.stage
+    if not isinstance(stage, Indexer):
+        raise UsageError(f"the first step must be an index stage, and {stage.title()} is none")
+    listing = pa.concat_tables(list(stage.list_files(run.source)) or [stage.produces().empty_table()])
+    seen = seen_before(run.store.index)
+    good = listing.filter(pc.is_null(listing["reason"]))
+    new = good if step.name in run.options.force else good.filter(pc.is_null(match(good, seen)))
+    passing: dict[str, str] = {}
+    if new.num_rows:
+        run.progress.start(step.name, new.num_rows)
+        job = IndexJob(run.store.index, run.options.limits)
+        place = Placement(seconds_a_row=PROBE_SECONDS)
+        for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), place):
+            passing |= _failures(receipt)
+            run.progress.advance(step.name, receipt["rows"][0].as_py())
+        run.progress.finish(step.name, f"{new.num_rows} files read")
+        seen = seen_before(run.store.index)
+    files = file_table(listing, seen, passing, step.name)
+    images = image_table(files, seen)
+    run.folder.write_table(FILES, files)
+    run.folder.write_table(IMAGES, images)
+    run.record.files, run.record.images = files.num_rows, images.num_rows
+    where = run.executor.describe(Placement()) if new.num_rows else "cached"
+    _note(run, record_of(step).model_copy(update={
+        "seconds": perf_counter() - began, "rows": files.num_rows, "computed": new.num_rows, "where": where,
+        "cached": good.num_rows - new.num_rows, "failed": pc.sum(pc.equal(files["status"], "failed")).as_py() or 0}))  # fmt: skip
+    if not files.num_rows:
+        raise UsageError(f"{run.source} holds no file; name a folder of images")
+    if not images.num_rows:
+        reason = files["reason"].drop_null()
+        raise RunFailed(f"none of the {files.num_rows} files of {run.source} is an image that can be read ({reason[0]})")
+    return RunState(run.store, run.folder, run.plan, images)
+
+
+def _failures(receipt: pa.Table) -> dict[str, str]:
+    import json
+
+    return dict(json.loads(receipt["failures"][0].as_py()))
+
+
+def _steps(run: _Run, state: RunState) -> None:
+    """Do the steps as they become ready: one pass over the images for all map steps that are, then the tables that are."""
+    waiting = list(run.plan.steps)
+    while waiting:
+        ready = [step for step in waiting if state.ready(step)]
+        maps = [step for step in ready if isinstance(step.stage, MapStage)]
+        try:
+            work = map_pass if maps else table_round
+            records = work(state, maps or ready, run.executor, run.options, run.progress)
+        except ShoalError as error:
+            raise RunFailed(f"step {_names(maps or ready)} failed: {error}") from error
+        for record in records:
+            _note(run, record)
+        _check_failures(run, state)
+        waiting = [step for step in waiting if step.name not in state.digests]
+
+
+def _names(steps: list[PlannedStep]) -> str:
+    return " + ".join(repr(step.name) for step in steps)
+
+
+def _check_failures(run: _Run, state: RunState) -> None:
+    limit = run.plan.pipeline.max_failed
+    share = len(state.failed) / max(state.images.num_rows, 1)
+    if share > limit:
+        step, reason = next(iter(state.failed.values()))
+        raise RunFailed(
+            f"{len(state.failed)} of {state.images.num_rows} images failed, over max_failed={limit:g}; the first at step {step!r}: {reason}"
+        )
+
+
+def _finish(run: _Run, state: RunState) -> None:
+    """Give every file its final status, and hold the sum against the input."""
+    files = run.folder.read_table(FILES)
+    files = _with_failures(files, state.failed)
+    run.folder.write_table(FILES, files)
+    run.record.accepted = pc.sum(pc.equal(files["status"], "accepted")).as_py()
+    run.record.rejected = pc.sum(pc.not_equal(files["status"], "accepted")).as_py()
+    run.record.images = len(state.accepted())
+    if run.record.accepted + run.record.rejected != run.record.files:
+        raise RunFailed(
+            f"{run.record.files} files went in, {run.record.accepted} were accepted and {run.record.rejected} rejected: this is a bug of shoal"
+        )
+    clustered = [step.name for step in run.plan.steps if step.stage.kind == "cluster"]
+    if clustered:
+        clusters = state.answer(clustered[-1]).read(["cluster"])["cluster"]
+        run.record.noise = pc.sum(pc.less(clusters, 0)).as_py() or 0
+        run.record.clusters = pc.count_distinct(clusters.filter(pc.greater_equal(clusters, 0))).as_py()
+
+
+def _with_failures(files: pa.Table, failed: dict[str, tuple[str, str]]) -> pa.Table:
+    if not failed:
+        return files
+    ids = pa.array(list(failed), pa.string())
+    rows = pc.index_in(files["id"], value_set=ids)
+    hit = pc.and_(pc.is_valid(rows), pc.is_valid(files["id"]))
+    steps, reasons = pa.array([step for step, _ in failed.values()]), pa.array([reason for _, reason in failed.values()])
+    columns = {name: files[name] for name in files.column_names}
+    columns["status"] = pc.if_else(hit, "failed", files["status"])
+    columns["step"] = pc.coalesce(files["step"], steps.take(rows.combine_chunks()))
+    columns["reason"] = pc.coalesce(files["reason"], reasons.take(rows.combine_chunks()))
+    return pa.table(columns).cast(FILES_SCHEMA)
+
+
+def _note(run: _Run, record: StepRecord) -> None:
+    run.record.steps.append(record)
+    _save(run)
+    _tell(run, "shoal_stage_done", record)
+
+
+def _save(run: _Run) -> None:
+    run.folder.write_json(RECORD, run.record.model_dump(mode="json"))
+
+
+def view(record: RunRecord, store: Store) -> RunView:
+    """Return what hooks see of a run."""
+    root = Path(store.root.uri)
+    folder = root / "runs" / record.id
+    kept = [folder / name for name in (CONFIG, "report.html") if store.root.local is not None and (folder / name).exists()]
+    return RunView(id=record.id, folder=folder, store=root, record=record, artefacts=tuple(kept))
+
+
+def _tell(run: _Run, hook: str, record: StepRecord | None = None) -> None:
+    """Call a hook of every plugin; one that raises is noted and the run goes on."""
+    for implementation in getattr(run.host.manager.hook, hook).get_hookimpls():
+        arguments = {"run": view(run.record, run.store), "record": record}
+        try:
+            implementation.function(*[arguments[name] for name in implementation.argnames])
+        except Exception as error:  # a plugin's trouble is not the run's
+            run.record.hook_errors.append(f"{implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
+            _save(run)
+
+
+def _commit() -> str:
+    try:
+        found = subprocess.run(  # noqa: S603
+            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"shoal": shoal.__version__, "python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,123 @@
+"""What a run knows as it goes: its images, which of them failed where, and where each step's answer is kept."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, is_table
+from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather
+from shoal.store import Folder, RowStore, Store, TableStore
+from shoal.store.tables import TABLE
+
+IMAGES = "images.parquet"
+FILES = "files.parquet"
+
+
+@dataclass
+class RunState:
+    """The state of one run.
+
+    Attributes:
+        store, folder, plan: of the run.
+        images: `id` and `IMAGE_COLUMNS`, sorted by id.
+        failed: (step, reason) by id of the images that a map step could not answer.
+        digests: digest by name of the table steps that are answered; map steps that are done have an empty one.
+    """
+
+    store: Store
+    folder: Folder
+    plan: Plan
+    images: pa.Table
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def accepted(self) -> pa.Array:
+        """Return the ids of the images that no step failed on, sorted."""
+        ids = self.images["id"].combine_chunks()
+        if not self.failed:
+            return ids
+        return ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(list(self.failed), pa.string()))))
+
+    def rows(self, step: PlannedStep) -> RowStore:
+        """Return where a map step's rows are kept."""
+        return self.store.rows(step.stage.title(), step.fingerprint)
+
+    def answer(self, name: str) -> TableStore:
+        """Return where an answered table step's answer is kept."""
+        step = self.plan.step(name)
+        return self.store.tables(step.stage.title(), step.fingerprint, self.digests[name])
+
+    def ready(self, step: PlannedStep) -> bool:
+        """Tell whether every step that it reads is done."""
+        return all(name in self.digests or name == self.plan.index.name for name in step.inputs)
+
+    def shown(self, step: PlannedStep) -> pa.Array:
+        """Return the ids that a table step sees: accepted, and with a row in every table that it must have."""
+        ids = self.accepted()
+        for name in {source.step for column, source in step.sources.items() if column in step.required}:
+            maker = self.plan.step(name)
+            if name == self.plan.index.name or not is_table(maker) or maker.stage.key != "id":
+                continue
+            have = self.answer(name).read(["id"])["id"].combine_chunks()
+            if not have.equals(ids):
+                ids = ids.filter(pc.is_in(ids, value_set=have))
+        return ids
+
+    def digest(self, step: PlannedStep, ids: pa.Array) -> str:
+        """Return the digest of what a table step sees.
+
+        Rows and tables are named by how they were made, so no vector has to be read to know whether it is another one.
+        """
+        inputs = {}
+        for column, source in sorted(step.sources.items()):
+            if source.step == self.plan.index.name:
+                inputs[column] = "content" if column in CONTENT_COLUMNS.names else _hash_column(self._index_values(column, ids))
+            else:
+                inputs[column] = f"{self.plan.step(source.step).fingerprint}/{self.digests[source.step]}"
+        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
+        digest.update(_hash_column(ids).encode())
+        return digest.hexdigest()
+
+    def _index_values(self, column: str, ids: pa.Array) -> pa.Array:
+        kept = self.images["id"].combine_chunks()
+        values = self.images[column].combine_chunks()
+        return values if kept.equals(ids) else values.take(pc.index_in(ids, value_set=kept))
+
+    def gathers(self, step: PlannedStep) -> tuple[Gather, ...]:
+        """Return where a table step's columns are to be had, one entry a source."""
+        grouped: dict[tuple[str, str | None], list[Column]] = {}
+        for name, source in step.sources.items():
+            grouped.setdefault((source.step, source.by_cluster_of), []).append(Column(name, source.column))
+        return tuple(self._gather(name, clusters, tuple(columns)) for (name, clusters), columns in grouped.items())
+
+    def _gather(self, name: str, clusters: str | None, columns: tuple[Column, ...]) -> Gather:
+        if name == self.plan.index.name:
+            return FromTable(self.folder, IMAGES, columns)
+        step = self.plan.step(name)
+        if not is_table(step):
+            return FromRows(self.rows(step), columns)
+        folder = self.answer(name).folder
+        if clusters is not None:
+            return FromClusters(folder, TABLE, columns, self.answer(clusters).folder)
+        return FromTable(folder, TABLE, columns)
+
+
+def _hash_column(values: pa.Array) -> str:
+    """Return a hash of an Arrow array's values that does not depend on offsets or padding."""
+    flat = pa.concat_arrays([values]) if values.offset else values
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([pa.field("v", flat.type)])) as writer:
+        writer.write_batch(pa.record_batch([flat], names=["v"]))
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def by_fingerprint(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
+    """Group steps that are the same stage over the same inputs: computed once."""
+    groups: dict[str, list[PlannedStep]] = {}
+    for step in steps:
+        groups.setdefault(step.fingerprint, []).append(step)
+    return list(groups.values())

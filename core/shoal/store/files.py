@@ -1,0 +1,134 @@
+"""A folder on a local disk or an object store in which files appear whole or not at all."""
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from shoal.errors import StoreError
+
+COMPRESSION = "zstd"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder named by a path or a URI (`s3://bucket/prefix`). Made where it does not exist.
+
+    Attributes:
+        uri: path or URI, without a slash at its end.
+    """
+
+    uri: str
+
+    def __truediv__(self, name: str) -> "Folder":
+        """Return the folder `name` inside this one."""
+        base, question, query = self.uri.partition("?")
+        return Folder(f"{base}/{name}{question}{query}")
+
+    @property
+    def local(self) -> Path | None:
+        """The path, where this folder is on a local disk."""
+        return None if "://" in self.uri else Path(self.uri)
+
+    def local_or_raise(self, why: str) -> Path:
+        """Return the local path, or raise a StoreError that says what needs one."""
+        if self.local is None:
+            raise StoreError(f"{why} needs a local folder, and {self.uri} is none")
+        return self.local
+
+    def _place(self) -> tuple[pafs.FileSystem, str]:
+        if self.local is not None:
+            return pafs.LocalFileSystem(), self.uri
+        filesystem, path = pafs.FileSystem.from_uri(self.uri)
+        return filesystem, path
+
+    def names(self) -> list[str]:
+        """Return the names of the files and folders in it, sorted; none where the folder does not exist."""
+        if self.local is not None:
+            return sorted(os.listdir(self.local)) if self.local.is_dir() else []
+        filesystem, path = self._place()
+        found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        return sorted(info.base_name for info in found)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a file or folder of that name is there."""
+        if self.local is not None:
+            return (self.local / name).exists()
+        filesystem, path = self._place()
+        return bool(filesystem.get_file_info(f"{path}/{name}").type != pafs.FileType.NotFound)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file."""
+        filesystem, path = self._place()
+        with filesystem.open_input_stream(f"{path}/{name}") as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whole or not at all; a file of that name is replaced."""
+        with self._publish(name) as (filesystem, path), filesystem.open_output_stream(path) as stream:
+            stream.write(data)
+
+    def read_json(self, name: str) -> Any:
+        """Return the value of a JSON file.
+
+        Raises:
+            StoreError: the file is not JSON.
+        """
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            raise StoreError(f"{self.uri}/{name} is damaged ({error}); remove it and run again") from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as JSON, whole or not at all."""
+        self.write(name, json.dumps(value, indent=1, sort_keys=True).encode())
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return a Parquet file's table."""
+        filesystem, path = self._place()
+        with filesystem.open_input_file(f"{path}/{name}") as source:
+            return pq.ParquetFile(source).read(columns=columns)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write a table as Parquet, whole or not at all.
+
+        Vectors are stored plain: dictionaries and statistics of floats cost time and save nothing.
+        """
+        flat = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.type != pa.binary()]
+        with self._publish(name) as (filesystem, path), filesystem.open_output_stream(path) as sink:
+            pq.write_table(table, sink, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat)
+
+    @contextmanager
+    def _publish(self, name: str) -> Iterator[tuple[pafs.FileSystem, str]]:
+        """Give a place to write; on a local disk the file gets its name by a rename, on an object store by its upload's end."""
+        filesystem, base = self._place()
+        try:
+            if self.local is None:
+                yield filesystem, f"{base}/{name}"
+                return
+            self.local.mkdir(parents=True, exist_ok=True)
+            temporary = self.local / f".tmp-{uuid.uuid4().hex}"
+            try:
+                yield filesystem, str(temporary)
+                os.replace(temporary, self.local / name)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(_explain(error, self.uri)) from error
+
+
+def _explain(error: OSError, uri: str) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk of {uri} is full; free some room and run the same command again: what is done is kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{uri} can't be written ({os.strerror(error.errno)}); choose another --out"
+    return f"{uri} can't be written: {error}"

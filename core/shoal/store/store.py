@@ -1,0 +1,76 @@
+"""The folder that holds everything of a set: stage rows, stage tables, the index and the runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.errors import StoreError, UsageError
+from shoal.store.files import Folder
+from shoal.store.rows import RowStore
+from shoal.store.tables import TableStore
+
+MARKER = "shoal.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store, by its path or URI.
+
+    Layout: `shoal.json` (format), `index/` (files seen), `rows/<kind.name>/<fingerprint>/`, `tables/<kind.name>/<fingerprint>/<digest>/`,
+    `runs/<run>/`.
+
+    Attributes:
+        root: its folder.
+    """
+
+    root: Folder
+
+    @classmethod
+    def open(cls, where: str | Path, create: bool = False) -> "Store":
+        """Open the store in a folder.
+
+        Args:
+            where: path or URI.
+            create: make it where there is none.
+
+        Raises:
+            UsageError: there is no store and `create` is off, or the folder holds other things.
+            StoreError: the store has a format that this version does not read.
+        """
+        text = str(where).rstrip("/") or "/"
+        folder = Folder(text if "://" in text else str(Path(text).absolute()))
+        if not folder.exists(MARKER):
+            _refuse_or_make(folder, create)
+        found = folder.read_json(MARKER).get("format")
+        if found != FORMAT:
+            raise StoreError(f"{where} has store format {found}, and this shoal reads {FORMAT}; choose another --out")
+        return cls(folder)
+
+    @property
+    def index(self) -> Folder:
+        """Folder of what is known of files by path, size and time of change."""
+        return self.root / "index"
+
+    @property
+    def runs(self) -> Folder:
+        """Folder of the runs."""
+        return self.root / "runs"
+
+    def rows(self, title: str, fingerprint: str) -> RowStore:
+        """Return the rows of a map stage."""
+        return RowStore(self.root / "rows" / title / fingerprint[:20])
+
+    def tables(self, title: str, fingerprint: str, digest: str) -> TableStore:
+        """Return an answer of a table stage."""
+        return TableStore(self.root / "tables" / title / fingerprint[:20] / digest[:20])
+
+
+def _refuse_or_make(folder: Folder, create: bool) -> None:
+    if not create:
+        raise UsageError(f"{folder.uri} holds no shoal run; make one with `shoal run quickstart IMAGES --out {folder.uri}`")
+    if folder.local is not None and folder.local.exists() and not folder.local.is_dir():
+        raise UsageError(f"{folder.uri} is a file; --out names a folder")
+    visible = [name for name in folder.names() if not name.startswith(".")]
+    if visible:
+        raise UsageError(f"{folder.uri} holds other things ({visible[0]} ...); --out names a new folder or one of shoal's")
+    folder.write_json(MARKER, {"format": FORMAT})
