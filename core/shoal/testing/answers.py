@@ -1,0 +1,115 @@
+"""What each kind of table stage promises about its answers, as `shoal.kinds` says."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.contract import TableStage
+from shoal.kinds import Clusterer, Labeller, Organizer, Reducer, Sampler, Visualizer
+from shoal.testing.common import fail
+
+Rule = Callable[[TableStage, pa.Table, pa.Table, "Path | None"], str]
+
+
+def check_answers(stage: TableStage, rows: pa.Table, table: pa.Table, what: str, folder: Path | None) -> None:
+    """Check the columns that the kind fixes; a stage of a kind of its own has no more rules."""
+    for kind, rule in _RULES.items():
+        if isinstance(stage, kind):
+            how = rule(stage, rows, table, folder)
+            if how:
+                fail(stage, f"for {what} {how}")
+
+
+def _every_row(rows: pa.Table, table: pa.Table) -> str:
+    missing = set(rows["id"].to_pylist()) - set(table["id"].to_pylist())
+    return f"{len(missing)} rows got no answer; each image needs one" if missing else ""
+
+
+def _reducer(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    return _every_row(rows, table) or ("a vector is null" if table["embedding"].null_count else "")
+
+
+def _clusterer(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    if any(table[name].null_count for name in ("cluster", "strength", "outlier")):
+        return "a cluster, strength or outlier is null; noise is cluster -1 with strength 0"
+    cluster = table["cluster"].to_numpy()
+    strength, outlier = table["strength"].to_numpy(), table["outlier"].to_numpy()
+    if (cluster < -1).any():
+        return f"there is a cluster {cluster.min()}; noise is -1"
+    sizes = np.bincount(cluster[cluster >= 0]) if (cluster >= 0).any() else np.empty(0, dtype=np.int64)
+    if (sizes == 0).any() or (np.diff(sizes) > 0).any():
+        return f"clusters 0, 1, ... have sizes {sizes.tolist()}; number them from 0 by falling size"
+    for name, values in (("strength", strength), ("outlier", outlier)):
+        if ((values < 0) | (values > 1)).any():
+            return f"{name} goes from {values.min():g} to {values.max():g}; it must lie in 0 to 1"
+    if strength[cluster < 0].any():
+        return "a noise row has a strength; it must be 0"
+    return _every_row(rows, table)
+
+
+def _sampler(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    if table["rank"].null_count:
+        return "a rank is null; leave out rows that are not picked"
+    cluster_of = dict(zip(rows["id"].to_pylist(), rows["cluster"].to_pylist(), strict=True))
+    ranks: dict[int, list[int]] = {}
+    for row_id, rank in zip(table["id"].to_pylist(), table["rank"].to_pylist(), strict=True):
+        ranks.setdefault(cluster_of[row_id], []).append(rank)
+    if -1 in ranks:
+        return "noise has a representative; only clusters have"
+    for cluster, found in sorted(ranks.items()):
+        if sorted(found) != list(range(len(found))):
+            return f"cluster {cluster} has ranks {sorted(found)}; they count 0, 1, 2, ... without gaps"
+    missing = set(cluster_of.values()) - set(ranks) - {-1}
+    return f"cluster {min(missing)} has no representative" if missing else ""
+
+
+def _labeller(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    labels = table["label"].to_pylist()
+    if any(not label for label in labels):
+        return "a label is empty"
+    if len(set(labels)) != len(labels):
+        return f"two clusters are called {max(labels, key=labels.count)!r}; names must be distinct"
+    missing = set(pc.unique(rows["cluster"]).to_pylist()) - set(table["cluster"].to_pylist()) - {-1}
+    return f"cluster {min(missing)} has no label" if missing else ""
+
+
+def _organizer(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    sources, targets = table["source"].to_pylist(), table["target"].to_pylist()
+    if None in sources or None in targets:
+        return "a source or target is null"
+    if len(set(targets)) != len(targets):
+        return f"two files go to {max(targets, key=targets.count)!r}"
+    for target in targets:
+        path = PurePosixPath(target)
+        if path.is_absolute() or ".." in path.parts or not path.name or "\\" in target:
+            return f"target {target!r} is not a path below the root"
+    return ""
+
+
+def _visualizer(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    if table.num_rows != 1:
+        return f"it returned {table.num_rows} fragments; it must return one"
+    for html in table["html"].to_pylist():
+        if not html:
+            return "its html is empty; say in words that there is nothing to show"
+        if re.search(r"<script\b|\son\w+\s*=\s*[\"']", html, flags=re.IGNORECASE):
+            return "its html holds a script; give it in the column `script`, which the report allows by its hash"
+        for name in re.findall(r"""=["']files/([^"'?#]+)["']""", html):
+            if folder is not None and not (folder / name).is_file():
+                return f"its html names files/{name}, which it did not write into context.folder"
+    return ""
+
+
+_RULES: dict[type[Any], Rule] = {
+    Reducer: _reducer,
+    Clusterer: _clusterer,
+    Sampler: _sampler,
+    Labeller: _labeller,
+    Organizer: _organizer,
+    Visualizer: _visualizer,
+}
