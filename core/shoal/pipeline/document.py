@@ -1,0 +1,227 @@
+"""Reads pipeline files: YAML to a checked `Pipeline`, every mistake of a file told at once, each with its line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoal.contract import Stage
+from shoal.errors import PipelineError, UsageError
+from shoal.host import Host
+from shoal.pipeline import recipes
+from shoal.pipeline.messages import nearest, show, validate
+from shoal.pipeline.model import FORMAT, RESERVED, Head, Pipeline, RunSettings, Slot, Step, check
+from shoal.pipeline.nodes import Node, read
+
+MAX_BYTES = 256 * 1024
+STEP_KEYS = ("use", "as", "from", "with", "run")
+
+
+@dataclass
+class StepDraft:
+    """A step as its file says it, before any stage is made; overrides change it in place.
+
+    Attributes:
+        name: `as`, or the kind of `use`.
+        use: `kind.name`; None where it is missing or no text.
+        sources: what `from` says.
+        options, run: the mappings `with` and `run`.
+    """
+
+    name: str
+    use: str | None
+    place: Node
+    sources: Node
+    options: Node
+    run: Node
+
+
+@dataclass
+class Draft:
+    """A pipeline file, before any stage is made."""
+
+    where: str
+    head: dict[str, Node] = field(default_factory=dict)
+    steps: list[StepDraft] = field(default_factory=list)
+
+
+def load(source: str | Path, host: Host, overrides: Sequence[str] = ()) -> Pipeline:
+    """Return the pipeline of a file or a recipe.
+
+    Args:
+        source: a path (a `Path`, or text with a `/` or an ending `.yaml` or `.yml`), or the name of a recipe.
+        host: knows the stages.
+        overrides: as `--set` takes them; the last one wins.
+
+    Raises:
+        PipelineError: it can't be read or is wrong; the message has a line for each mistake.
+    """
+    path = recipes.locate(source)
+    return parse(_text(path), host, overrides, where=str(path), name=path.stem)
+
+
+def parse(text: str, host: Host, overrides: Sequence[str] = (), where: str = "<text>", name: str = "pipeline") -> Pipeline:
+    """Return the pipeline that a YAML text describes.
+
+    Args:
+        text: the file's content.
+        host: knows the stages.
+        overrides: as `--set` takes them; the last one wins.
+        where: what messages call the text.
+        name: of the pipeline where the text gives none.
+
+    Raises:
+        PipelineError: the text or an override is wrong; the message has a line for each mistake.
+    """
+    from shoal.pipeline.overrides import apply  # it works on drafts, which are defined here
+
+    if len(text) > MAX_BYTES:
+        raise PipelineError(f"{where}: longer than {MAX_BYTES // 1024} KiB, which no pipeline is; is it the right file?")
+    root, problems = read(text, where)
+    if root is None:
+        raise PipelineError("\n".join([*problems, f"{where}: the file is empty; begin with `shoal: {FORMAT}` and `steps:`"]))
+    draft = _draft(root, where, problems)
+    problems += apply(draft, host, overrides)
+    made = _build(draft, host, name, problems)
+    if problems or made is None:
+        raise PipelineError("\n".join(dict.fromkeys(problems)))
+    return made
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PipelineError(f"{path} can't be read: {error.strerror or error}") from error
+    if len(data) > MAX_BYTES:
+        raise PipelineError(f"{path}: longer than {MAX_BYTES // 1024} KiB, which no pipeline is; is it the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PipelineError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
+
+
+def _draft(root: Node, where: str, problems: list[str]) -> Draft:
+    draft = Draft(where)
+    if not isinstance(root.value, dict):
+        problems.append(f"{root.where}: a pipeline is a mapping; begin with `shoal: {FORMAT}` and `steps:`")
+        return draft
+    for key, node in root.value.items():
+        if key not in RESERVED:
+            problems.append(f"{node.where}: unknown key {key!r}; {nearest(key, RESERVED, 'keys')}")
+    _version(root.value.get("shoal"), root, problems)
+    draft.head = {key: node for key, node in root.value.items() if key in Head.model_fields}
+    steps = root.value.get("steps")
+    if steps is None or not isinstance(steps.value, list):
+        place = steps or root
+        problems.append(f"{place.where}: `steps` must be a list of steps; the first one is `- use: index.folder`")
+        return draft
+    if not steps.value:
+        problems.append(f"{steps.where}: `steps` is empty; the first step finds the images: `- use: index.folder`")
+    draft.steps = [made for node in steps.value if (made := _step(node, problems))]
+    return draft
+
+
+def _version(node: Node | None, root: Node, problems: list[str]) -> None:
+    if node is None:
+        problems.append(f"{root.where}: the format version is missing; add the line `shoal: {FORMAT}`")
+    elif node.value != FORMAT or isinstance(node.value, bool):
+        problems.append(
+            f"{node.where}: this shoal reads format version {FORMAT}, not {show(node.plain())}; write `shoal: {FORMAT}`"
+        )
+
+
+def _step(node: Node, problems: list[str]) -> StepDraft | None:
+    if not isinstance(node.value, dict):
+        example = node.value if isinstance(node.value, str) else "kind.name"
+        problems.append(f"{node.where}: a step is a mapping; write `- use: {example}`")
+        return None
+    for key, part in node.value.items():
+        if key not in STEP_KEYS:
+            problems.append(f"{part.where}: unknown key {key!r} of a step; {nearest(key, STEP_KEYS, 'keys')}")
+    use = _word(node, "use", problems)
+    if "use" not in node.value:
+        problems.append(f"{node.where}: the step does not say which stage it uses; add `use: kind.name`")
+    name = _word(node, "as", problems) or (use or "").partition(".")[0]
+    empty = Node(None, node.where, node.line)
+    return StepDraft(
+        name,
+        use,
+        node,
+        node.value.get("from", empty),
+        _mapping(node, "with", problems),
+        _mapping(node, "run", problems),
+    )
+
+
+def _word(step: Node, key: str, problems: list[str]) -> str | None:
+    node = step.value.get(key) if isinstance(step.value, dict) else None
+    if node is None:
+        return None
+    if not isinstance(node.value, str) or not node.value:
+        problems.append(f"{node.where}: `{key}` must be text, not {show(node.plain())}")
+        return None
+    return node.value
+
+
+def _mapping(step: Node, key: str, problems: list[str]) -> Node:
+    node = step.value.get(key) if isinstance(step.value, dict) else None
+    if node is not None and isinstance(node.value, dict):
+        return node
+    if node is not None and node.value is not None:
+        problems.append(f"{node.where}: `{key}` must be a mapping (`{key}: {{option: value}}`), not {show(node.plain())}")
+    return Node({}, (node or step).where, (node or step).line)
+
+
+def _build(draft: Draft, host: Host, name: str, problems: list[str]) -> Pipeline | None:
+    given = {"name": Node(name, draft.where)} | draft.head
+    head, wrong = validate(Head, Node(dict(given), draft.where), lambda key: f"`{key}`")
+    problems += wrong
+    slots = [Slot(step.name, (step.use or "").partition(".")[0] or None, _sources(step, problems)) for step in draft.steps]
+    if draft.steps:
+        problems += [f"{_place(draft.steps[at], text)}: {text}" for at, text in check(slots) if slots[at].name]
+    steps = [_made(step, slot, host, problems) for step, slot in zip(draft.steps, slots, strict=True)]
+    if head is None or problems:
+        return None
+    return Pipeline(head.name, head.description, head.max_failed, tuple(step for step in steps if step))
+
+
+def _place(step: StepDraft, text: str) -> str:
+    """Return the line of the key that a problem is about, rather than that of the step."""
+    if text.startswith("`from`"):
+        return step.sources.where
+    return step.place.where
+
+
+def _sources(step: StepDraft, problems: list[str]) -> tuple[str, ...]:
+    value = step.sources.plain()
+    if value is None:
+        return ()
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append(f"{step.sources.where}: `from` must be the name of a step or a list of names, not {show(value)}")
+        return ()
+    return tuple(dict.fromkeys(names))
+
+
+def _made(step: StepDraft, slot: Slot, host: Host, problems: list[str]) -> Step | None:
+    settings, wrong = validate(RunSettings, step.run, lambda key: f"`run.{key}` of step {step.name!r}")
+    problems += wrong
+    if step.use is None:
+        return None
+    try:
+        cls = host.stage(step.use)
+    except UsageError as error:
+        problems.append(f"{_use_place(step)}: {error}")
+        return None
+    stage, wrong = validate(cls, step.options, lambda key: f"option `{key}` of {cls.title()}" if key else cls.title())
+    problems += wrong
+    if not isinstance(stage, Stage) or settings is None:
+        return None
+    return Step(step.name, stage, slot.sources, settings, step.place.line)
+
+
+def _use_place(step: StepDraft) -> str:
+    parts = step.place.value
+    return parts["use"].where if isinstance(parts, dict) and "use" in parts else step.place.where
