@@ -1,0 +1,41 @@
+"""Hostile text made harmless for the places where people see it: terminals and spreadsheets."""
+
+import re
+import unicodedata
+
+# ECMA-48: control sequences (CSI), strings (OSC, DCS, SOS, PM, APC) up to their terminator, other escapes.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_JOINERS = "\u200c\u200d"  # Persian and emoji need them; they draw nothing and move nothing
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+
+
+def terminal(text: str) -> str:
+    """Return `text` as one line that can't steer a terminal.
+
+    Escape sequences, control characters, bidi marks and zero-width characters go; line breaks and tabs become a space;
+    lone surrogates become U+FFFD. For `rich`, also wrap it in `rich.text.Text`, which reads no markup.
+    """
+    flat = re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", _ESCAPES.sub("", text))
+    return "".join(_shown(character) for character in flat)
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cs":
+        return "\ufffd"
+    return "" if category in ("Cc", "Cf") and character not in _JOINERS else character
+
+
+def csv_cell(text: str) -> str:
+    """Return `text` so that no spreadsheet takes it for a formula: a `'` goes in front where it could.
+
+    That is where it starts with tab, carriage return or newline, or where `= + - @` (or their full-width forms) come first
+    after white space. Give numbers to the CSV writer as numbers. Doing it twice changes nothing.
+    Source: OWASP, "CSV Injection".
+    """
+    first = text.lstrip()[:1]
+    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or (first and first in _FORMULA) else text

@@ -1,0 +1,1 @@
+"""Organisers: plan where each file goes."""
