@@ -12,8 +12,9 @@ from shoal.host import Host
 from shoal.pipeline import Pipeline, parse
 from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX, Plan, PlannedStep, is_table, plan
 from shoal.records import RunRecord
-from shoal.runner.run import CONFIG, RECORD
+from shoal.runner.run import RECORD
 from shoal.runner.state import FILES, IMAGES, RunState
+from shoal.runner.telling import CONFIG
 from shoal.store import Folder, Store
 
 

@@ -1,6 +1,5 @@
 """What is written down of a run: plain facts that the report, the catalogue and the tracking plugins read."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -84,18 +83,18 @@ class RunView(BaseModel):
 
     Attributes:
         id: of the run.
-        folder: of the run's files; `store`: the folder that holds the runs.
+        folder: path or URI of the run's files; `store`: of the folder that holds the runs.
         record: as it stands.
-        artefacts: files worth keeping: the report, the pipeline that was run.
+        artefacts: paths of files worth keeping: the report, the pipeline that was run.
     """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    folder: Path
-    store: Path
+    folder: str
+    store: str
     record: RunRecord
-    artefacts: tuple[Path, ...] = ()
+    artefacts: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:

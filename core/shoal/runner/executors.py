@@ -2,18 +2,16 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from shoal.errors import UsageError
+from shoal.errors import RunFailed, UsageError
 from shoal.runner.answering import TableJob
-from shoal.runner.jobs import Job
+from shoal.runner.jobs import Job, Trouble
 from shoal.runner.options import RunOptions
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 WORTH_RAY = 2.0
 """Estimated seconds of work in one process from which a start of Ray (5 to 7 s, then two or more workers) pays on small
@@ -46,7 +44,7 @@ class Executor:
     def __init__(self, options: RunOptions) -> None:
         """Decide nothing yet: a run that finds all its rows kept needs no cluster."""
         self.options = options
-        self._ray: ModuleType | None = None
+        self._ray: Any = None
         self._ours = False
 
     def map(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
@@ -80,11 +78,15 @@ class Executor:
         ray = self._start()
         threads = str(os.cpu_count() or 1)
         remote = ray.remote(_answer).options(num_cpus=1, max_retries=2, runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}})
-        waiting = {remote.options(num_gpus=1 if job.gpu else 0).remote(job): n for n, job in enumerate(jobs)}
+        waiting: dict[Any, int] = {remote.options(num_gpus=1 if job.gpu else 0).remote(job): n for n, job in enumerate(jobs)}
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
             for reference in ready:
-                yield waiting.pop(reference), _get(ray, reference)
+                with _ray_errors():
+                    answer = ray.get(reference)
+                if isinstance(answer, Trouble):
+                    raise answer.error()
+                yield waiting.pop(reference), answer
 
     def gpus(self) -> float:
         """Return how many GPUs Ray has to give; 0 where the run was told to stay in this process."""
@@ -104,7 +106,7 @@ class Executor:
         named = self.options.address or os.environ.get("RAY_ADDRESS")
         return self._ray is not None or bool(named) or seconds > WORTH_RAY
 
-    def _start(self) -> "ModuleType":
+    def _start(self) -> Any:
         if self._ray is not None:
             return self._ray
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -142,65 +144,64 @@ class Executor:
         return placement.actors or fit, each_gpu
 
     def _map_on_ray(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
-        ray = self._start()
-        import ray.data
+        from ray import data
 
         actors, gpus = self._size(placement)
         actors = min(actors, len(chunks))
-        dataset = ray.data.from_arrow(list(chunks)).map_batches(
+        dataset = data.from_arrow(list(chunks)).map_batches(
             _Actor,
             fn_constructor_args=(job,),
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            compute=ray.data.ActorPoolStrategy(size=actors),
+            compute=data.ActorPoolStrategy(size=actors),
             num_cpus=placement.cpus,
             num_gpus=gpus,
         )
-        try:
-            yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        except ray.exceptions.RayError as error:
-            raise _unwrap(error) from error
+        with _ray_errors():
+            for receipt in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                Trouble.check(receipt)
+                yield receipt
 
 
 class _Actor:
-    """What Ray Data calls: the job's worker, made once an actor."""
+    """What Ray Data calls: the job's worker, made once an actor.
+
+    An error that ends the run travels as a receipt: raised here, Ray would wrap it in its own and repeat the work.
+    """
 
     def __init__(self, job: Job) -> None:
-        self.worker = job.worker()
+        self.trouble: Trouble | None = None
+        try:
+            self.worker = job.worker()
+        except Exception as error:  # a plugin's setup may raise anything
+            self.trouble = Trouble.of(error)
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
-        return self.worker(chunk)
+        if self.trouble is None:
+            try:
+                return self.worker(chunk)
+            except Exception as error:  # what one row raises is caught lower down; this ends the run
+                self.trouble = Trouble.of(error)
+        return self.trouble.receipt()
 
 
-def _answer(job: TableJob) -> dict[str, Any]:
-    return job.run()
-
-
-def _get(ray: "ModuleType", reference: Any) -> dict[str, Any]:
+def _answer(job: TableJob) -> "dict[str, Any] | Trouble":
     try:
-        return dict(ray.get(reference))
-    except ray.exceptions.RayError as error:
-        raise _unwrap(error) from error
+        return job.run()
+    except Exception as error:  # as above
+        return Trouble.of(error)
 
 
-def _unwrap(error: BaseException) -> BaseException:
-    """Return the exception that a worker raised, where Ray carries one of ours, else Ray's own."""
-    from shoal.errors import ShoalError
+@contextmanager
+def _ray_errors() -> Iterator[None]:
+    """Turn what Ray raises (workers that died, nodes lost) into one sentence."""
+    from ray.exceptions import RayError
 
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None)
-        for candidate in (seen, cause):
-            if isinstance(candidate, ShoalError):
-                return type(candidate).__mro__[_own(candidate)](str(getattr(candidate, "cause", None) or candidate))
-        seen = cause if isinstance(cause, BaseException) else seen.__cause__
-    return error
-
-
-def _own(error: BaseException) -> int:
-    """Return the place in the MRO of the first class that is shoal's own and not Ray's mixture of it."""
-    return next(n for n, cls in enumerate(type(error).__mro__) if cls.__module__ == "shoal.errors")
+    try:
+        yield
+    except RayError as error:
+        raise RunFailed(f"Ray gave up ({_first_line(error)}); what was computed is kept: the same command goes on") from error
 
 
 def _first_line(error: BaseException) -> str:

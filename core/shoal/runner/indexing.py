@@ -68,7 +68,7 @@ class IndexWorker:
         rows, passing = [], {}
         for listed in chunk.select(list(KEY)).to_pylist():
             try:
-                data = read_bytes(listed["path"], self.job.limits.max_file_bytes)
+                data = read_bytes(listed["path"], self.job.limits.max_bytes)
             except ImageError as error:
                 passing[listed["path"]] = str(error)
                 continue

@@ -1,9 +1,14 @@
 """Work that travels to a worker: plain frozen values that pickle, and the worker that each makes where it lands."""
 
+import json
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
+
+from shoal import errors
 
 Worker = Callable[[pa.Table], pa.Table]
 """Takes a chunk of rows, keeps what it makes in the store, and returns a small receipt."""
@@ -25,5 +30,44 @@ RECEIPT = pa.schema(
         pa.field("reading", pa.float64()),  # seconds in reading and decoding, said once a chunk (task 0)
         pa.field("notes", pa.string()),  # JSON of what the stage noted
         pa.field("failures", pa.string()),  # JSON {id or path: reason} of failures that are not kept: they may pass
+        pa.field("trouble", pa.string()),  # JSON of a `Trouble`, where the job can't go on
     ]
 )
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An error that ends the run, on its way from a worker to the driver.
+
+    Attributes:
+        kind: name of its class in `shoal.errors`, or of any other class.
+        message: one sentence.
+        trace: the worker's traceback, shown with --debug.
+    """
+
+    kind: str
+    message: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "Trouble":
+        """Return the trouble that an exception is."""
+        return cls(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+
+    def receipt(self) -> pa.Table:
+        """Return a receipt that carries it."""
+        return pa.Table.from_pylist([{"task": 0, "rows": 0, "trouble": json.dumps(self.__dict__)}], RECEIPT)
+
+    def error(self) -> Exception:
+        """Return it as an exception again; one that is not shoal's own becomes a StageError that names it."""
+        known = getattr(errors, self.kind, None)
+        error = known(self.message) if known else errors.StageError(f"{self.kind}: {self.message}")
+        error.add_note(self.trace)
+        return error
+
+    @classmethod
+    def check(cls, receipt: pa.Table) -> None:
+        """Raise what a receipt carries, if it carries any."""
+        for text in receipt["trouble"].to_pylist():
+            if text:
+                raise cls(**json.loads(text)).error()

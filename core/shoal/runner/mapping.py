@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from shoal.contract import Batch, Context, ImageSpec, MapStage
 from shoal.errors import ImageError, StageError
-from shoal.images import Limits, decode
+from shoal.images import ImageTimeout, Limits, read
 from shoal.runner.jobs import RECEIPT
 from shoal.schema import ID
 from shoal.sources import read_bytes
@@ -111,13 +111,11 @@ def _decode_all(
         data = _read_as_indexed(image, paths, limits)
     except _Gone as error:
         return dict.fromkeys(wanted, error)
-    found: dict[ImageSpec, Pixels | Exception] = {}
-    for spec in wanted:
-        try:
-            found[spec] = decode(data, spec, limits)
-        except ImageError as error:
-            found[spec] = error
-    return found
+    specs = list(wanted)
+    try:
+        return dict(zip(specs, read(data, specs, limits).images, strict=True))
+    except ImageError as error:
+        return dict.fromkeys(specs, error)
 
 
 class _Gone(Exception):  # noqa: N818  (an outcome, carried with its row)
@@ -128,7 +126,7 @@ def _read_as_indexed(image: str, paths: Sequence[str], limits: Limits) -> bytes:
     reason = ""
     for path in paths:
         try:
-            data = read_bytes(path, limits.max_file_bytes)
+            data = read_bytes(path, limits.max_bytes)
         except ImageError as error:
             reason = reason or str(error)
             continue
@@ -153,7 +151,8 @@ class _Maker:
         chosen = [row for row, need in enumerate(part[f"need.{self.index}"].to_pylist()) if need]
         self.rows += len(chosen)
         spec = self.task.stage.image
-        good, images = [], []
+        good: list[int] = []
+        images: list[Any] = []
         for row in chosen:
             found = pixels[row].get(spec) if spec is not None else None
             if isinstance(found, Exception):
@@ -193,17 +192,17 @@ class _Maker:
 
     def _check(self, answer: pa.Table, batch: Batch) -> None:
         title, want = self.task.stage.title(), self.task.stage.produces()
-        if not answer.schema.equals(want):
+        if not answer.schema.equals(want):  # nullability and metadata included: part files must read as one
             raise StageError(f"{title} answered the columns {_short(answer.schema)}, and its produces() says {_short(want)}")
         if answer.num_rows != len(batch):
             raise StageError(f"{title} answered {answer.num_rows} rows to a batch of {len(batch)}")
 
     def _fail(self, image: str, error: Exception) -> None:
         """Keep the reason for ever where the bytes are at fault; pass it on where it may be gone next time."""
-        if isinstance(error, ImageError):
+        if isinstance(error, ImageError) and not isinstance(error, ImageTimeout):
             row: dict[str, Any] = {field.name: None for field in self.task.schema}
             self.tables.append(pa.Table.from_pylist([{**row, "id": image, "error": str(error)}], schema=self.task.schema))
-        elif isinstance(error, _Gone):
+        elif isinstance(error, (_Gone, ImageTimeout)):
             self.passing[image] = str(error)
         else:
             self.passing[image] = f"{type(error).__name__}: {error}"

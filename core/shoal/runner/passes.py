@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -26,13 +26,22 @@ SMALLEST, LARGEST = 16, 512
 """Rows of a part file: small enough that a killed run loses little and two workers end together, large enough for Parquet."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Wanted:
-    """The steps of one fingerprint, and the ids of theirs that have no row yet."""
+    """The steps of one fingerprint, the ids of theirs that have no row yet, and what the workers said of these."""
 
     steps: list[PlannedStep]
     task: MapTask
     pending: pa.Array
+    seconds: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+    passing: dict[str, str] = field(default_factory=dict)
+
+    def hear(self, receipt: dict[str, Any]) -> None:
+        """Take in a chunk's receipt."""
+        self.seconds += receipt["seconds"]
+        self.notes |= json.loads(receipt["notes"])
+        self.passing |= json.loads(receipt["failures"])
 
 
 def map_pass(
@@ -71,43 +80,24 @@ def placement(step: PlannedStep) -> Placement:
 def _one_pass(
     state: RunState, steps: list[PlannedStep], executor: Executor, options: RunOptions, progress: Progress
 ) -> list[StepRecord]:
-    ids = state.accepted()
+    ids, place = state.accepted(), placement(steps[0])
     wanted = [_want(state, group, ids, options) for group in by_fingerprint(steps)]
     todo = [entry for entry in wanted if len(entry.pending)]
-    place = placement(steps[0])
-    name = " + ".join(step.name for step in steps)
-    began, notes, passing, seconds = perf_counter(), [{} for _ in todo], {}, [0.0 for _ in todo]
+    name, began = " + ".join(step.name for step in steps), perf_counter()
     if todo:
         gpu = place.gpus > 0 and executor.gpus() >= place.gpus
         job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu=gpu)
         pending = _chunks(state, todo, place)
         progress.start(name, sum(chunk.num_rows for chunk in pending))
         for receipt in executor.map(job, pending, place):
-            for row in receipt.to_pylist():
-                notes[row["task"]] |= json.loads(row["notes"])[row["task"]]
-                seconds[row["task"]] += row["seconds"]
-                passing[todo[row["task"]].steps[0].name] = {
-                    **passing.get(todo[row["task"]].steps[0].name, {}), **json.loads(row["failures"])
-                }  # fmt: skip
-            progress.advance(name, max(receipt["rows"].to_pylist()))
+            rows = receipt.to_pylist()
+            for row in rows:
+                todo[row["task"]].hear(row)
+            progress.advance(name, max(row["rows"] for row in rows))
         progress.finish(name, f"{perf_counter() - began:.1f} s")
     wall = perf_counter() - began
-    records = []
-    for entry in wanted:
-        number = todo.index(entry) if entry in todo else None
-        fresh = _Fresh(wall, seconds[number], notes[number], executor.describe(place)) if number is not None else None
-        records.extend(_records(state, entry, ids, fresh, passing.get(entry.steps[0].name, {})))
-    return records
-
-
-@dataclass(frozen=True)
-class _Fresh:
-    """What is known of rows that were just computed."""
-
-    wall: float
-    seconds: float
-    notes: dict[str, Any]
-    where: str
+    where = executor.describe(place) if todo else "cached"
+    return [record for entry in wanted for record in _records(state, entry, ids, wall, where)]
 
 
 def _want(state: RunState, group: list[PlannedStep], ids: pa.Array, options: RunOptions) -> _Wanted:
@@ -149,33 +139,22 @@ def _consumed(state: RunState, step: PlannedStep, index: int, kept: pa.Array) ->
     return found
 
 
-def _records(
-    state: RunState, entry: _Wanted, ids: pa.Array, fresh: _Fresh | None, passing: dict[str, str]
-) -> list[StepRecord]:
+def _records(state: RunState, entry: _Wanted, ids: pa.Array, wall: float, where: str) -> list[StepRecord]:
     """Note the failures and return a record for each step of a fingerprint; only the first is said to have computed."""
-    known = entry.task.rows.known()
     asked = set(ids.to_pylist())
-    failures = {image: reason for image, reason in known.failed.items() if image in asked} | passing
+    kept = {image: reason for image, reason in entry.task.rows.known().failed.items() if image in asked}
+    failures = kept | entry.passing
+    first = entry.steps[0].name
+    state.failed |= {image: (first, reason) for image, reason in failures.items() if image not in state.failed}
     records = []
-    for position, step in enumerate(entry.steps):
-        computed = len(entry.pending) if position == 0 else 0
-        state.failed |= {image: (step.name, reason) for image, reason in failures.items() if image not in state.failed}
+    for step in entry.steps:
         state.digests[step.name] = ""
-        now = fresh if position == 0 else None
-        records.append(
-            record_of(step).model_copy(
-                update={
-                    "where": now.where if now else "cached",
-                    "backend": str(now.notes.get("backend", "")) if now else "",
-                    "notes": {**now.notes, "stage_seconds": round(now.seconds, 3)} if now else {},
-                    "seconds": now.wall if now else 0.0,
-                    "rows": len(ids),
-                    "computed": computed,
-                    "cached": len(ids) - computed,
-                    "failed": len(failures),
-                }
-            )
-        )
+        facts: dict[str, Any] = {"rows": len(ids), "cached": len(ids), "failed": len(failures)}
+        if step.name == first and len(entry.pending):
+            computed = len(entry.pending)
+            facts |= {"where": where, "seconds": wall, "computed": computed, "cached": len(ids) - computed}
+            facts |= {"backend": str(entry.notes.get("backend", "")), "notes": {**entry.notes, "stage_seconds": entry.seconds}}
+        records.append(record_of(step).model_copy(update=facts))
     return records
 
 

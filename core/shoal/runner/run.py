@@ -1,24 +1,21 @@
 """One run from the source to its record."""
 
-import importlib.metadata
-import platform
 import secrets
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import shoal
 from shoal.contract import MapStage
 from shoal.errors import RunFailed, ShoalError, UsageError
 from shoal.host import Host
 from shoal.kinds import Indexer
 from shoal.pipeline.plan import Plan, PlannedStep
-from shoal.records import RunRecord, RunView, StepRecord
+from shoal.records import RunRecord, StepRecord
+from shoal.runner.environment import commit, versions
 from shoal.runner.executors import Executor, Placement
 from shoal.runner.indexing import FILES as FILES_SCHEMA
 from shoal.runner.indexing import IndexJob, chunks, file_table, image_table, match, seen_before
@@ -26,13 +23,12 @@ from shoal.runner.options import RunOptions
 from shoal.runner.passes import map_pass, record_of, table_round
 from shoal.runner.progress import Progress
 from shoal.runner.state import FILES, IMAGES, RunState
+from shoal.runner.telling import CONFIG, tell
 from shoal.store import Folder, Store
 
 RECORD = "run.json"
-CONFIG = "run_config.yaml"
 PROBE_SECONDS = 0.0005
 INDEX_CHUNK = 2048
-VERSIONS = ("pyarrow", "numpy", "pillow", "ray", "onnxruntime", "scikit-learn", "umap-learn", "hdbscan", "torch", "transformers", "timm")
 
 
 @dataclass
@@ -50,11 +46,19 @@ class _Run:
     executor: Executor
 
 
-def execute(plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress) -> RunRecord:
+def execute(
+    plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress, settle: Callable[[RunRecord], None]
+) -> RunRecord:
     """Run a plan over the images of a source.
 
     Everything that is computed is kept at once, so a run that is stopped or killed goes on where it was when the same
     command is given again.
+
+    Args:
+        plan, source, store, host: what to run, on which images, kept where, with which plugins.
+        options: how it runs.
+        progress: hears how far it is.
+        settle: called with the record when the run ended, well or not: reports and trackers.
 
     Raises:
         RunFailed: a step failed, or more images failed than the pipeline allows; the record says which.
@@ -76,7 +80,8 @@ def execute(plan: Plan, source: str, store: Store, host: Host, options: RunOptio
         run.executor.close()
         run.record.seconds = round(perf_counter() - began, 3)
         _save(run)
-        _tell(run, "shoal_run_done")
+        settle(run.record)
+        _save(run)
     return run.record
 
 
@@ -90,7 +95,7 @@ def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOption
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     record = RunRecord(
-        id=name, pipeline=plan.pipeline.name, source=source, started=now.isoformat(timespec="seconds"), commit=_commit(), versions=_versions()
+        id=name, pipeline=plan.pipeline.name, source=source, started=now.isoformat(timespec="seconds"), commit=commit(), versions=versions()
     )
     run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options))
     run.folder.write(CONFIG, plan.pipeline.to_yaml().encode())
@@ -207,49 +212,9 @@ def _with_failures(files: pa.Table, failed: dict[str, tuple[str, str]]) -> pa.Ta
 
 def _note(run: _Run, record: StepRecord) -> None:
     run.record.steps.append(record)
+    tell(run.host, run.store, run.record, "shoal_stage_done", record)
     _save(run)
-    _tell(run, "shoal_stage_done", record)
 
 
 def _save(run: _Run) -> None:
     run.folder.write_json(RECORD, run.record.model_dump(mode="json"))
-
-
-def view(record: RunRecord, store: Store) -> RunView:
-    """Return what hooks see of a run."""
-    root = Path(store.root.uri)
-    folder = root / "runs" / record.id
-    kept = [folder / name for name in (CONFIG, "report.html") if store.root.local is not None and (folder / name).exists()]
-    return RunView(id=record.id, folder=folder, store=root, record=record, artefacts=tuple(kept))
-
-
-def _tell(run: _Run, hook: str, record: StepRecord | None = None) -> None:
-    """Call a hook of every plugin; one that raises is noted and the run goes on."""
-    for implementation in getattr(run.host.manager.hook, hook).get_hookimpls():
-        arguments = {"run": view(run.record, run.store), "record": record}
-        try:
-            implementation.function(*[arguments[name] for name in implementation.argnames])
-        except Exception as error:  # a plugin's trouble is not the run's
-            run.record.hook_errors.append(f"{implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
-            _save(run)
-
-
-def _commit() -> str:
-    try:
-        found = subprocess.run(  # noqa: S603
-            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip()
-
-
-def _versions() -> dict[str, str]:
-    versions = {"shoal": shoal.__version__, "python": platform.python_version()}
-    for name in VERSIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -1,0 +1,86 @@
+"""Gathers what a run's report shows and has it written."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from shoal.catalogue import Run
+from shoal.kinds import Visualizer
+from shoal.report import Fragment, Report, write
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` of a run and return its path.
+
+    Raises:
+        StoreError: the store is not on a local disk, or can't be written.
+    """
+    return write(run.folder.local_or_raise("a report"), gather(run))
+
+
+def gather(run: Run) -> Report:
+    """Return what the report of a run shows."""
+    record = run.record
+    summary = [
+        ("images", f"{record.images:,}"), ("clusters", f"{record.clusters:,}"), ("noise", f"{record.noise:,}"),
+        ("rejected files", f"{record.rejected:,}"), ("seconds", f"{record.seconds:.1f}"),
+    ]  # fmt: skip
+    return Report(
+        title=f"{record.pipeline}: {record.images:,} images in {record.clusters:,} clusters",
+        run_id=record.id,
+        created=record.started,
+        summary=summary,
+        steps=steps_table(run),
+        clusters=clusters_table(run),
+        rejected=run.rejected,
+        fragments=_fragments(run),
+        next_commands=next_commands(run.store.root.uri),
+    )
+
+
+def steps_table(run: Run) -> pa.Table:
+    """Return a row a step: step, stage, backend, seconds, rows, computed, cached, failed, rate."""
+    names = ("step", "stage", "backend", "seconds", "rows", "computed", "cached", "failed", "rate")
+    return pa.Table.from_pylist([{name: getattr(step, name) for name in names} for step in run.record.steps])
+
+
+def clusters_table(run: Run) -> pa.Table:
+    """Return a row a cluster, largest first and noise last: cluster, label, size, reason."""
+    schema = pa.schema([("cluster", pa.int32()), ("label", pa.string()), ("size", pa.int64()), ("reason", pa.string())])
+    clustered = [step for step in run.plan.steps if step.stage.kind == "cluster"]
+    if not clustered:
+        return schema.empty_table()
+    sizes = run.table(clustered[-1].name).group_by("cluster").aggregate([("id", "count")])
+    labels = {row["cluster"]: row for step in run.plan.steps if step.stage.kind == "label" for row in run.table(step.name).to_pylist()}
+    rows = []
+    for row in sizes.to_pylist():
+        cluster = row["cluster"]
+        name = labels.get(cluster, {}).get("label") or ("noise" if cluster < 0 else f"cluster_{cluster:02d}")
+        rows.append({"cluster": cluster, "label": name, "size": row["id_count"], "reason": labels.get(cluster, {}).get("reason") or ""})
+    rows.sort(key=lambda row: (row["cluster"] < 0, -row["size"], row["cluster"]))
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def next_commands(out: str) -> list[str]:
+    """Return what a user is likely to want next."""
+    import shlex
+
+    where = shlex.quote(out)
+    return [
+        f"shoal show {where}",
+        f"shoal rejected {where}",
+        f"shoal organize {where} --to sorted/ --dry-run",
+        f"shoal export {where} --as csv --to files/",
+    ]
+
+
+def _fragments(run: Run) -> list[Fragment]:
+    found = []
+    for step in run.plan.steps:
+        if not isinstance(step.stage, Visualizer):
+            continue
+        table, files = run.fragments(step.name)
+        row = table.to_pylist()[0]
+        found.append(Fragment(step.name, row["title"], row["html"], row["style"], row["script"], files))
+    return found
+

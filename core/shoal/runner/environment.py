@@ -1,0 +1,33 @@
+"""What a run's record says of the machine's software."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import shoal
+
+VERSIONS = ("pyarrow", "numpy", "pillow", "ray", "onnxruntime", "scikit-learn", "umap-learn", "hdbscan", "torch", "transformers", "timm")
+
+
+def commit() -> str:
+    """Return the git commit of the code; empty where it does not run from a checkout."""
+    try:
+        found = subprocess.run(  # noqa: S603
+            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of shoal, Python and the libraries that its answers depend on."""
+    found = {"shoal": shoal.__version__, "python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
