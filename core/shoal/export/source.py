@@ -1,0 +1,47 @@
+"""What an export needs of a run."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from shoal.pipeline import Pipeline, Step
+
+
+class Exportable(Protocol):
+    """A run whose tables can be read.
+
+    Attributes:
+        pipeline: what was run.
+        files: a row a file of the source: path, id, status, step, reason.
+        images: a row an image of the result: id, path, paths, item, view, bytes, width, height, format.
+    """
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What was run."""
+
+    @property
+    def files(self) -> pa.Table:
+        """Every file of the source with what became of it."""
+
+    @property
+    def images(self) -> pa.Table:
+        """The images of the result, sorted by id."""
+
+    def table(self, step: str) -> pa.Table:
+        """Return what a step made."""
+
+    def joined(self, columns: Sequence[str]) -> pa.Table:
+        """Return `id` and columns of any steps (`step.column`), a row an image."""
+
+
+def of_kind(run: Exportable, kind: str) -> list[Step]:
+    """Return the steps of a kind, in order."""
+    return [step for step in run.pipeline.steps if step.stage.kind == kind]
+
+
+def last(run: Exportable, kind: str) -> Step | None:
+    """Return the last step of a kind, or None."""
+    found = of_kind(run, kind)
+    return found[-1] if found else None
