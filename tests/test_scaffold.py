@@ -27,14 +27,14 @@ def run(*command: str, cwd: Path, path: Path | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("new") / "shoal-hue"
+    folder = tmp_path_factory.mktemp("new")
     new_plugin("shoal-hue", folder)
-    return folder
+    return folder / "shoal-hue"
 
 
 def test_it_says_what_it_wrote(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "shoal-hue"
-    written = new_plugin("shoal-hue", folder)
+    written = new_plugin("shoal-hue", folder.parent)
     assert [str(path.relative_to(folder)) for path in written] == [
         "README.md",
         "pyproject.toml",
@@ -80,9 +80,9 @@ def test_it_is_clean_and_typed(package: Path) -> None:
     ],
 )
 def test_names_follow_the_packages(tmp_path: Path, name: str, module: str, stage: str) -> None:
-    new_plugin(name, tmp_path / "p")
-    assert f'name = "{stage}"' in (tmp_path / "p" / module / "__init__.py").read_text()
-    assert f'{stage} = "{module}"' in (tmp_path / "p" / "pyproject.toml").read_text()
+    new_plugin(name, tmp_path)
+    assert f'name = "{stage}"' in (tmp_path / name / module / "__init__.py").read_text()
+    assert f'{stage} = "{module}"' in (tmp_path / name / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,25 @@ def test_a_stage_that_a_plugin_has_is_refused(package: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "kept").write_text("mine")
-    for folder in (tmp_path, tmp_path / "kept"):
+    (tmp_path / "shoal-hue").mkdir()
+    (tmp_path / "shoal-hue" / "kept").write_text("mine")
+    (tmp_path / "shoal-file").write_text("mine")
+    (tmp_path / "shoal-link").symlink_to(tmp_path / "nowhere")
+    for name in ("shoal-hue", "shoal-file", "shoal-link"):
         with pytest.raises(UsageError, match="exists already"):
-            new_plugin("shoal-hue", folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+            new_plugin(name, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shoal-file", "shoal-hue", "shoal-link"]
+    assert [path.name for path in (tmp_path / "shoal-hue").iterdir()] == ["kept"]
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "p").mkdir()
-    new_plugin("shoal-hue", tmp_path / "p")
-    assert (tmp_path / "p" / "pyproject.toml").is_file()
-    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) & 0o500 == 0o500
+    (tmp_path / "shoal-hue").mkdir()
+    new_plugin("shoal-hue", tmp_path)
+    assert (tmp_path / "shoal-hue" / "pyproject.toml").is_file()
+    assert stat.S_IMODE((tmp_path / "shoal-hue").stat().st_mode) & 0o500 == 0o500
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="can't be written"):
-        new_plugin("shoal-hue", tmp_path / "file" / "below")
+        new_plugin("shoal-hue", tmp_path / "file")

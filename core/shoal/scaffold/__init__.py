@@ -26,30 +26,29 @@ def new_plugin(name: str, folder: Path) -> list[Path]:
 
     Args:
         name: the distribution's name, such as `shoal-hue`: the module becomes `shoal_hue`, the stage `embed.hue`.
-        folder: where the package goes; must not exist, or be empty.
+        folder: where the package's own folder, called `name`, is made; made itself where it is missing.
 
     Returns:
         The files, sorted.
 
     Raises:
-        UsageError: the name can't be a package's or is taken, or the folder has something in it or can't be written.
+        UsageError: the name can't be a package's or is taken, or its folder has something in it or can't be written.
     """
     values = _names(name)
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UsageError(f"{folder} exists already; name another folder, or remove it first")
+    target = folder / name
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        raise UsageError(f"{target} exists already; name another folder, or remove it first")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
             made = Path(scratch) / "made"
             _write(files(__name__) / "template", made, values)
-            if folder.exists():
-                folder.rmdir()
-            os.rename(made, folder)
+            if target.exists():
+                target.rmdir()
+            os.rename(made, target)
     except OSError as error:
-        raise UsageError(
-            f"{folder} can't be written ({error.strerror or error}); name a folder that you may write to"
-        ) from error
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+        raise UsageError(f"{target} can't be written ({error.strerror or error}); name another folder") from error
+    return sorted(path for path in target.rglob("*") if path.is_file())
 
 
 def _names(name: str) -> dict[str, str]:
