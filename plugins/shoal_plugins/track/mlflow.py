@@ -1,0 +1,101 @@
+"""Logs every run to MLflow: parameters, metrics by step, artefacts, tags.
+
+Where: `MLFLOW_TRACKING_URI`, else a SQLite file `mlflow.db` beside the runs. Look with
+`mlflow ui --backend-store-uri sqlite:///out/mlflow.db` (the package `mlflow`; shoal itself needs only `mlflow-skinny`).
+`SHOAL_MLFLOW=off` leaves it out. MLflow being down never fails a run and never holds it up for long.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shoal.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from shoal.records import RunView, StepRecord
+
+EXPERIMENT = "shoal"
+SWITCH = "SHOAL_MLFLOW"
+URI = "MLFLOW_TRACKING_URI"
+PARAMETER_LENGTH = 500
+# A server that is down must cost seconds, not MLflow's default of minutes. The caller's own settings win.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_ENABLE_ASYNC_LOGGING": "false"}
+SECRET = re.compile(r"(^|_)(key|token|secret|password|credential)s?($|_)", re.IGNORECASE)
+
+
+@hookimpl
+def shoal_run_done(run: "RunView") -> None:
+    """Write one MLflow run with all that the record says."""
+    if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no"):
+        return
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    uri = os.environ.get(URI) or _beside(run.store)
+    if uri is None:
+        return
+    import logging
+
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow"):  # the first run creates the tables, which would be told line by line
+        logging.getLogger(name).setLevel(logging.WARNING)
+    _log(MlflowClient(tracking_uri=uri), run)
+
+
+def _beside(store: str) -> str | None:
+    """Return the embedded database of a store on a local disk; an object store has none."""
+    return None if "://" in store else f"sqlite:///{Path(store).absolute() / 'mlflow.db'}"
+
+
+def _log(client: Any, run: "RunView") -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    record = run.record
+    made = client.create_run(_experiment(client, run), run_name=record.id)
+    try:
+        tags = {"shoal.run": record.id, "shoal.status": record.status, "mlflow.source.git.commit": record.commit, "shoal.source": record.source}
+        tags |= {f"version.{name}": version for name, version in record.versions.items()}
+        metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]
+        params = [Param(name, value) for name, value in _parameters(run).items()]
+        client.log_batch(made.info.run_id, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value])
+        for start in range(100, len(params), 100):  # a batch takes a hundred
+            client.log_batch(made.info.run_id, params=params[start : start + 100])
+        for path in run.artefacts:
+            if "://" not in path:
+                client.log_artifact(made.info.run_id, path)
+    finally:
+        client.set_terminated(made.info.run_id, "FINISHED" if record.status == "done" else "FAILED")
+
+
+def _experiment(client: Any, run: "RunView") -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    local = None if os.environ.get(URI) else (Path(run.store).absolute() / "mlartifacts").as_uri()
+    return str(client.create_experiment(EXPERIMENT, artifact_location=local))
+
+
+def _parameters(run: "RunView") -> dict[str, str]:
+    values = {"pipeline": run.record.pipeline}
+    for step in run.record.steps:
+        values[f"{step.step}.stage"] = step.stage
+        for name, value in step.options.items():
+            values[f"{step.step}.{name}"] = "***" if SECRET.search(name) else str(value)[:PARAMETER_LENGTH]
+    return values
+
+
+def _metrics(run: "RunView") -> dict[str, float]:
+    record = run.record
+    names = ("files", "accepted", "rejected", "images", "clusters", "noise", "seconds")
+    values = {name: float(getattr(record, name)) for name in names}
+    for step in record.steps:
+        values |= _of_step(step)
+    return values
+
+
+def _of_step(step: "StepRecord") -> dict[str, float]:
+    found = {
+        "seconds": step.seconds, "rows_per_second": step.rate, "computed": step.computed, "cached": step.cached, "failed": step.failed,
+    }  # fmt: skip
+    return {f"{step.step}.{name}": float(value) for name, value in found.items()}
