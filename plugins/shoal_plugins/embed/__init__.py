@@ -1,0 +1,1 @@
+"""Embedders: pixels become vectors."""
