@@ -1,0 +1,266 @@
+"""Files on local folders and object stores: one small layer over the operating system and `pyarrow.fs`.
+
+A place is a local path, a `file://` URI, or a URI of a store that pyarrow knows (`s3://`, `gs://`, `abfs://`, `hdfs://`),
+with its options in the query: `s3://bucket/folder?endpoint_override=127.0.0.1:9000&scheme=http&region=us-east-1`. The path
+in a URI is percent-coded. Credentials come from the environment, never from a URI, which would carry them into tables.
+"""
+
+import errno
+import os
+import re
+import stat as modes
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+import pyarrow.fs as pafs
+
+from shoal.errors import ImageError, UsageError
+
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_SAFE = "/!$&'()*+,;=:@~"
+
+
+class Unreadable(ImageError):  # noqa: N818  (named like its base)
+    """A file that can't be read now: vanished, no permission, a folder, too large. It may be readable another time."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is at a place.
+
+    Attributes:
+        path: local path or URI.
+        kind: `file`, `folder`, `missing`, or `other` (a device, a pipe, a socket).
+        bytes: size of a file, else None.
+        mtime_ns: time of its last change in nanoseconds, where known.
+    """
+
+    path: str
+    kind: Literal["file", "folder", "missing", "other"]
+    bytes: int | None = None
+    mtime_ns: int | None = None
+
+
+def is_local(place: str) -> bool:
+    """Tell whether a place is on this machine's file system: a path or a `file://` URI."""
+    scheme = _URI.match(place)
+    return scheme is None or scheme[1].lower() == "file"
+
+
+def absolute(place: str) -> str:
+    """Return a place as tables keep it: an absolute local path without symbolic links resolved, or the URI itself."""
+    if not is_local(place):
+        return place
+    return os.path.abspath(_local(place))
+
+
+def join(folder: str, relative: str) -> str:
+    """Return the place of a relative path under a folder."""
+    if is_local(folder):
+        return os.path.normpath(os.path.join(absolute(folder), relative))
+    head, mark, query = folder.partition("?")
+    return f"{head.rstrip('/')}/{quote(relative.lstrip('/'), safe=_SAFE)}{mark}{query}"
+
+
+def parent(place: str) -> str:
+    """Return the folder in which a file lies."""
+    if is_local(place):
+        return os.path.dirname(absolute(place))
+    head, mark, query = place.partition("?")
+    return f"{head.rpartition('/')[0]}{mark}{query}"
+
+
+def read_bytes(path: str, max_bytes: int | None = None) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        path: local path or URI.
+        max_bytes: largest size that is read; None for no bound.
+
+    Raises:
+        Unreadable: (an `ImageError`) it does not exist, can't be read, is no file, or is larger.
+    """
+    try:
+        return _read_local(_local(path), path, max_bytes) if is_local(path) else _read_remote(path, max_bytes)
+    except (OSError, ValueError) as error:
+        raise Unreadable(_sentence(path, error)) from error
+
+
+def stat(path: str) -> Entry:
+    """Return what is at a place; `missing` where there is nothing.
+
+    Raises:
+        Unreadable: it can't be looked at.
+    """
+    try:
+        if is_local(path):
+            return _entry(path, os.stat(_local(path)))
+        filesystem, key = _remote(path)
+        return _info(path, filesystem.get_file_info(key))
+    except (FileNotFoundError, NotADirectoryError):
+        return Entry(path, "missing")
+    except (OSError, ValueError) as error:
+        raise Unreadable(_sentence(path, error)) from error
+
+
+def list_folder(folder: str) -> list[Entry]:
+    """Return what lies directly in a folder of an object store, sorted by path.
+
+    Raises:
+        UsageError: it can't be listed.
+    """
+    try:
+        filesystem, key = _remote(folder)
+        found = sorted(filesystem.get_file_info(pafs.FileSelector(key)), key=lambda info: info.path)
+    except (OSError, ValueError) as error:
+        raise UsageError(_sentence(folder, error)) from error
+    return [_info(join(folder, info.base_name), info) for info in found if info.base_name]
+
+
+def open_stream(path: str) -> Any:
+    """Return a pyarrow input stream over a file; one that ends in `.gz`, `.zst` or `.bz2` is decompressed.
+
+    Raises:
+        UsageError: it can't be opened.
+    """
+    try:
+        filesystem, key = _place(path)
+        return filesystem.open_input_stream(key)
+    except (OSError, ValueError) as error:
+        raise UsageError(_sentence(path, error)) from error
+
+
+def open_file(path: str) -> Any:
+    """Return a pyarrow file that can be read at any offset.
+
+    Raises:
+        UsageError: it can't be opened.
+    """
+    try:
+        filesystem, key = _place(path)
+        return filesystem.open_input_file(key)
+    except (OSError, ValueError) as error:
+        raise UsageError(_sentence(path, error)) from error
+
+
+def name_of(place: str) -> str:
+    """Return the last part of a path or URI, decoded."""
+    if is_local(place):
+        return os.path.basename(_local(place))
+    return unquote(place.partition("?")[0].rstrip("/").rpartition("/")[2])
+
+
+def _local(place: str) -> str:
+    scheme = _URI.match(place)
+    if scheme is None:
+        return os.path.expanduser(place) if place.startswith("~") else place
+    host, slash, path = scheme[2].partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise UsageError(f"{place} names another machine; write file:///folder for a folder of this one")
+    return "/" + unquote(path)
+
+
+def _place(place: str) -> tuple[pafs.FileSystem, str]:
+    return (pafs.LocalFileSystem(), str(Path(_local(place)))) if is_local(place) else _remote(place)
+
+
+def _remote(place: str) -> tuple[pafs.FileSystem, str]:
+    """Return the file system of a URI and the path in it."""
+    scheme = _URI.match(place)
+    if scheme is None:
+        raise UsageError(f"{place} is no URI; write for instance s3://bucket/folder")
+    path, _, query = scheme[2].partition("?")
+    bucket, _, key = path.partition("/")
+    if "@" in bucket and scheme[1].lower() in ("s3", "gs", "gcs"):
+        raise UsageError(
+            f"a {scheme[1]}:// URI must hold no credentials; set them in the environment (AWS_ACCESS_KEY_ID, ...)"
+        )
+    filesystem, base = _filesystem(scheme[1].lower(), bucket, query)
+    return filesystem, f"{base}/{unquote(key)}".strip("/") if base else f"/{unquote(key)}"
+
+
+@lru_cache(maxsize=32)
+def _filesystem(scheme: str, bucket: str, query: str) -> tuple[pafs.FileSystem, str]:
+    uri = f"{scheme}://{bucket}" + (f"?{query}" if query else "")
+    try:
+        filesystem, base = pafs.FileSystem.from_uri(uri)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise UsageError(
+            f"{scheme}://{bucket} can't be opened: {_short(error)}; use a folder, file://, s3://, gs://, abfs:// or hdfs://"
+        ) from error
+    return filesystem, base.strip("/")
+
+
+def _read_local(path: str, name: str, max_bytes: int | None) -> bytes:
+    # Not blocking: opening a pipe that nobody writes to would wait for ever.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with open(handle, "rb", buffering=0) as file:
+        have = os.fstat(handle)
+        if modes.S_ISDIR(have.st_mode):
+            raise Unreadable(f"{name} is a folder, not a file")
+        if not modes.S_ISREG(have.st_mode):
+            raise Unreadable(f"{name} is no regular file")
+        _check_size(name, have.st_size, max_bytes)
+        data = file.read() if max_bytes is None else _read_up_to(file, max_bytes + 1)
+    _check_size(name, len(data), max_bytes)
+    return data
+
+
+def _read_remote(path: str, max_bytes: int | None) -> bytes:
+    filesystem, key = _remote(path)
+    with filesystem.open_input_file(key) as file:
+        size = file.size()
+        _check_size(path, size, max_bytes)
+        return bytes(file.read(size))
+
+
+def _read_up_to(file: Any, size: int) -> bytes:
+    parts = []
+    while size > 0 and (part := file.read(min(size, 1 << 24))):
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _check_size(name: str, size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise Unreadable(f"{name} has {size} bytes, more than the allowed {max_bytes}")
+
+
+def _entry(path: str, have: os.stat_result) -> Entry:
+    if modes.S_ISDIR(have.st_mode):
+        return Entry(path, "folder")
+    if not modes.S_ISREG(have.st_mode):
+        return Entry(path, "other")
+    return Entry(path, "file", have.st_size, have.st_mtime_ns)
+
+
+def _info(path: str, info: pafs.FileInfo) -> Entry:
+    if info.type == pafs.FileType.NotFound:
+        return Entry(path, "missing")
+    if info.type == pafs.FileType.Directory:
+        return Entry(path, "folder")
+    return Entry(path, "file", info.size, info.mtime_ns)
+
+
+def _sentence(path: str, error: Exception) -> str:
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    number = getattr(error, "errno", None)
+    if isinstance(error, FileNotFoundError | NotADirectoryError) or "NO_SUCH_BUCKET" in str(error):
+        return f"{shown} does not exist (any more)"
+    if isinstance(error, PermissionError) or "ACCESS_DENIED" in str(error):
+        return f"{shown} can't be read: no permission"
+    if isinstance(error, IsADirectoryError):
+        return f"{shown} is a folder, not a file"
+    if number == errno.ELOOP:
+        return f"{shown} is a symbolic link that leads back to itself"
+    return f"{shown} can't be read: {_short(error)}"
+
+
+def _short(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    text = re.sub(r"\s*\(Request ID: [^)]*\)|\s*Detail: .*", "", text, flags=re.DOTALL)
+    return " ".join(text.split())[:200].rstrip(".") or type(error).__name__

@@ -1,0 +1,1 @@
+"""Stages that find the images of a source."""

@@ -1,0 +1,1 @@
+"""Stages that make the small pictures of reports and reviews."""
