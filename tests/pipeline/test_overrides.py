@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import PipelineError
-from shoal.pipeline import RunSettings, parse
+from shoal.pipeline import Pipeline, RunSettings, override, parse
 
 from .conftest import GOOD
+from .stages import Listing, Named, Tiny
 
 
 def test_options_settings_sources_and_keys_are_set(good, host):
@@ -138,6 +139,14 @@ def test_mistakes_of_overrides_and_file_are_told_together(good, host):
         parse(good.replace("width: 8", "width: 800"), host, ["reduce.components=0", "nothing.x=1"], where="f.yaml")
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[0] for line in lines] == ["--set nothing.x=1", "f.yaml:11", "--set reduce.components=0"]
+
+
+def test_a_pipeline_made_in_python_takes_overrides_too(host):
+    made = Pipeline.of([Listing(), Tiny(width=3)], name="mine")
+    assert override(made, host, []) is made
+    assert override(made, host, ["embed=named:x", "embed.width=2"]).step("embed").stage == Named(model="x", width=2)
+    with pytest.raises(PipelineError, match=r"--set embd.width=2: there is no step 'embd'"):
+        override(made, host, ["embd.width=2"])
 
 
 OVERRIDES = st.sampled_from(

@@ -1,6 +1,6 @@
 """Pipelines: files, overrides and recipes, and the plan that joins their columns up."""
 
-from shoal.pipeline.document import load, parse
+from shoal.pipeline.document import load, override, parse
 from shoal.pipeline.model import Pipeline, RunSettings, Step
 
-__all__ = ["Pipeline", "RunSettings", "Step", "load", "parse"]
+__all__ = ["Pipeline", "RunSettings", "Step", "load", "override", "parse"]

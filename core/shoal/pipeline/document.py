@@ -1,47 +1,19 @@
 """Reads pipeline files: YAML to a checked `Pipeline`, every mistake of a file told at once, each with its line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.contract import Stage
 from shoal.errors import PipelineError, UsageError
 from shoal.host import Host
 from shoal.pipeline import recipes
-from shoal.pipeline.messages import nearest, show, validate
-from shoal.pipeline.model import FORMAT, RESERVED, Head, Pipeline, RunSettings, Slot, Step, check
+from shoal.pipeline.draft import Draft, StepDraft, make_draft
+from shoal.pipeline.messages import show, validate
+from shoal.pipeline.model import FORMAT, Head, Pipeline, RunSettings, Slot, Step, check
 from shoal.pipeline.nodes import Node, read
+from shoal.pipeline.overrides import apply
 
 MAX_BYTES = 256 * 1024
-STEP_KEYS = ("use", "as", "from", "with", "run")
-
-
-@dataclass
-class StepDraft:
-    """A step as its file says it, before any stage is made; overrides change it in place.
-
-    Attributes:
-        name: `as`, or the kind of `use`.
-        use: `kind.name`; None where it is missing or no text.
-        sources: what `from` says.
-        options, run: the mappings `with` and `run`.
-    """
-
-    name: str
-    use: str | None
-    place: Node
-    sources: Node
-    options: Node
-    run: Node
-
-
-@dataclass
-class Draft:
-    """A pipeline file, before any stage is made."""
-
-    where: str
-    head: dict[str, Node] = field(default_factory=dict)
-    steps: list[StepDraft] = field(default_factory=list)
 
 
 def load(source: str | Path, host: Host, overrides: Sequence[str] = ()) -> Pipeline:
@@ -72,19 +44,26 @@ def parse(text: str, host: Host, overrides: Sequence[str] = (), where: str = "<t
     Raises:
         PipelineError: the text or an override is wrong; the message has a line for each mistake.
     """
-    from shoal.pipeline.overrides import apply  # it works on drafts, which are defined here
-
     if len(text) > MAX_BYTES:
         raise PipelineError(f"{where}: longer than {MAX_BYTES // 1024} KiB, which no pipeline is; is it the right file?")
     root, problems = read(text, where)
     if root is None:
         raise PipelineError("\n".join([*problems, f"{where}: the file is empty; begin with `shoal: {FORMAT}` and `steps:`"]))
-    draft = _draft(root, where, problems)
+    draft = make_draft(root, where, problems)
     problems += apply(draft, host, overrides)
     made = _build(draft, host, name, problems)
     if problems or made is None:
         raise PipelineError("\n".join(dict.fromkeys(problems)))
     return made
+
+
+def override(pipeline: Pipeline, host: Host, overrides: Sequence[str]) -> Pipeline:
+    """Return a pipeline, made in Python or read before, with overrides as `--set` takes them.
+
+    Raises:
+        PipelineError: an override is wrong, or a stage is not known to the host.
+    """
+    return parse(pipeline.to_yaml(), host, overrides, where=f"pipeline {pipeline.name}") if overrides else pipeline
 
 
 def _text(path: Path) -> str:
@@ -100,78 +79,6 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PipelineError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
-
-
-def _draft(root: Node, where: str, problems: list[str]) -> Draft:
-    draft = Draft(where)
-    if not isinstance(root.value, dict):
-        problems.append(f"{root.where}: a pipeline is a mapping; begin with `shoal: {FORMAT}` and `steps:`")
-        return draft
-    for key, node in root.value.items():
-        if key not in RESERVED:
-            problems.append(f"{node.where}: unknown key {key!r}; {nearest(key, RESERVED, 'keys')}")
-    _version(root.value.get("shoal"), root, problems)
-    draft.head = {key: node for key, node in root.value.items() if key in Head.model_fields}
-    steps = root.value.get("steps")
-    if steps is None or not isinstance(steps.value, list):
-        place = steps or root
-        problems.append(f"{place.where}: `steps` must be a list of steps; the first one is `- use: index.folder`")
-        return draft
-    if not steps.value:
-        problems.append(f"{steps.where}: `steps` is empty; the first step finds the images: `- use: index.folder`")
-    draft.steps = [made for node in steps.value if (made := _step(node, problems))]
-    return draft
-
-
-def _version(node: Node | None, root: Node, problems: list[str]) -> None:
-    if node is None:
-        problems.append(f"{root.where}: the format version is missing; add the line `shoal: {FORMAT}`")
-    elif node.value != FORMAT or isinstance(node.value, bool):
-        problems.append(
-            f"{node.where}: this shoal reads format version {FORMAT}, not {show(node.plain())}; write `shoal: {FORMAT}`"
-        )
-
-
-def _step(node: Node, problems: list[str]) -> StepDraft | None:
-    if not isinstance(node.value, dict):
-        example = node.value if isinstance(node.value, str) else "kind.name"
-        problems.append(f"{node.where}: a step is a mapping; write `- use: {example}`")
-        return None
-    for key, part in node.value.items():
-        if key not in STEP_KEYS:
-            problems.append(f"{part.where}: unknown key {key!r} of a step; {nearest(key, STEP_KEYS, 'keys')}")
-    use = _word(node, "use", problems)
-    if "use" not in node.value:
-        problems.append(f"{node.where}: the step does not say which stage it uses; add `use: kind.name`")
-    name = _word(node, "as", problems) or (use or "").partition(".")[0]
-    empty = Node(None, node.where, node.line)
-    return StepDraft(
-        name,
-        use,
-        node,
-        node.value.get("from", empty),
-        _mapping(node, "with", problems),
-        _mapping(node, "run", problems),
-    )
-
-
-def _word(step: Node, key: str, problems: list[str]) -> str | None:
-    node = step.value.get(key) if isinstance(step.value, dict) else None
-    if node is None:
-        return None
-    if not isinstance(node.value, str) or not node.value:
-        problems.append(f"{node.where}: `{key}` must be text, not {show(node.plain())}")
-        return None
-    return node.value
-
-
-def _mapping(step: Node, key: str, problems: list[str]) -> Node:
-    node = step.value.get(key) if isinstance(step.value, dict) else None
-    if node is not None and isinstance(node.value, dict):
-        return node
-    if node is not None and node.value is not None:
-        problems.append(f"{node.where}: `{key}` must be a mapping (`{key}: {{option: value}}`), not {show(node.plain())}")
-    return Node({}, (node or step).where, (node or step).line)
 
 
 def _build(draft: Draft, host: Host, name: str, problems: list[str]) -> Pipeline | None:

@@ -116,7 +116,7 @@ def _explain(
     found = []
     for path, details in groups.items():
         node, _ = options.inner(path)
-        name = ".".join(str(part) for part in path)
+        name = ".".join(str(part) if str(part).isprintable() else repr(part) for part in path)
         found.append(f"{node.where}: {_sentence(details, model, path, called(name))}")
     return found
 

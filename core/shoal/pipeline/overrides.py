@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from shoal.contract import Stage
 from shoal.errors import PipelineError, UsageError
 from shoal.host import Host
-from shoal.pipeline.document import STEP_KEYS, Draft, StepDraft
+from shoal.pipeline.draft import STEP_KEYS, Draft, StepDraft
 from shoal.pipeline.messages import nearest
 from shoal.pipeline.model import Head
 from shoal.pipeline.nodes import Node, read, scalar, wrap
