@@ -1,0 +1,1 @@
+"""Labellers: stages that name clusters."""
