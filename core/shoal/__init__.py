@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shoal.hooks import hookimpl
 
 if TYPE_CHECKING:
-    from shoal.api import open, run  # noqa: A004
+    from shoal.api import open, run
     from shoal.catalogue import Run
     from shoal.host import Host
     from shoal.pipeline import Pipeline

@@ -59,7 +59,7 @@ def run(
     return Run(store, record, planned)
 
 
-def open(out: str | Path, run: str | None = None, *, host: Host | None = None) -> Run:  # noqa: A001
+def open(out: str | Path, run: str | None = None, *, host: Host | None = None) -> Run:
     """Return a run that was made before.
 
     Args:

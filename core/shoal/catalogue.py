@@ -116,7 +116,9 @@ class Run:
         step, _, name = column.rpartition(".")
         if not step and name in IMAGE_COLUMNS.names:
             return images[name]
-        makers = [planned for planned in self.plan.steps if name in planned.stage.produces().names and step in ("", planned.name)]
+        makers = [
+            planned for planned in self.plan.steps if name in planned.stage.produces().names and step in ("", planned.name)
+        ]
         if not makers:
             raise UsageError(f"run {self.id} has no column {column!r}")
         maker = makers[-1]

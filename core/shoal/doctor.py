@@ -24,7 +24,18 @@ OPTIONAL = {
     "fast_hdbscan": "faster HDBSCAN on large sets; pip install 'shoal[fast]'",
     "cuml": "UMAP and HDBSCAN on NVIDIA GPUs; pip install 'shoal[gpu]'",
 }
-NEEDED = ("pyarrow", "numpy", "pillow", "ray", "onnxruntime", "scikit-learn", "hdbscan", "umap-learn", "plotly", "mlflow-skinny")
+NEEDED = (
+    "pyarrow",
+    "numpy",
+    "pillow",
+    "ray",
+    "onnxruntime",
+    "scikit-learn",
+    "hdbscan",
+    "umap-learn",
+    "plotly",
+    "mlflow-skinny",
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,6 @@ def examine(out: str | None = None) -> list[Finding]:
 
 def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info < (3, 11):
-        return Finding("python", "bad", version, "shoal needs Python 3.11 or newer")
     return Finding("python", "ok", version)
 
 
@@ -74,19 +83,34 @@ def _plugins() -> Iterator[Finding]:
         return
     yield Finding("plugins", "ok", f"{len(host.plugins)} loaded, {len(host.stages)} stages")
     for broken in host.broken:
-        yield Finding(f"plugin {broken.name}", "bad", broken.reason, "mend or uninstall its package, or leave it out with SHOAL_PLUGINS")
+        yield Finding(
+            f"plugin {broken.name}",
+            "bad",
+            broken.reason,
+            "mend or uninstall its package, or leave it out with SHOAL_PLUGINS",
+        )
 
 
 def _ray() -> Iterator[Finding]:
     address = os.environ.get("RAY_ADDRESS")
     yield Finding("ray cluster", "ok", address or "none named: shoal starts one on this machine where it pays")
     if address and os.environ.get("RAY_AUTH_MODE") != "token":
-        yield Finding("ray auth", "note", "RAY_AUTH_MODE is not token", "a cluster with token auth answers 401 without RAY_AUTH_MODE=token")
+        yield Finding(
+            "ray auth",
+            "note",
+            "RAY_AUTH_MODE is not token",
+            "a cluster with token auth answers 401 without RAY_AUTH_MODE=token",
+        )
     shared = Path("/dev/shm")  # noqa: S108  (Ray's object store lives there)
     if shared.is_dir():
         free = shutil.disk_usage(shared).free / 1e9
         state: State = "ok" if free >= SHM_GB else "note"
-        yield Finding("shared memory", state, f"{free:.1f} GB free", "" if state == "ok" else "give the container more --shm-size: Ray is slow without")
+        yield Finding(
+            "shared memory",
+            state,
+            f"{free:.1f} GB free",
+            "" if state == "ok" else "give the container more --shm-size: Ray is slow without",
+        )
 
 
 def _memory() -> Finding:
@@ -110,4 +134,6 @@ def _store(out: str | None) -> Iterator[Finding]:
     yield Finding("store", "ok", f"{len(store.runs.names())} runs in {store.root.uri}")
     if store.root.local is not None:
         free = shutil.disk_usage(store.root.local).free / 1e9
-        yield Finding("disk", "ok" if free >= FREE_GB else "bad", f"{free:.1f} GB free", "" if free >= FREE_GB else "free some room")
+        yield Finding(
+            "disk", "ok" if free >= FREE_GB else "bad", f"{free:.1f} GB free", "" if free >= FREE_GB else "free some room"
+        )

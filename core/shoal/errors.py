@@ -29,7 +29,7 @@ class StoreError(ShoalError):
     """The store can't be read or written: another format, a full disk, a folder that is not a store."""
 
 
-class RunFailed(ShoalError):
+class RunFailed(ShoalError):  # noqa: N818  (an outcome: "the run failed")
     """A run ended without its tables: too many rows failed, or a step did."""
 
 

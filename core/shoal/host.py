@@ -3,11 +3,13 @@
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -62,16 +64,16 @@ class Host:
         self.broken: list[Broken] = []
         self.plugins: list[Plugin] = []
         for module in builtins:
-            self._load(module, "", lambda module=module: importlib.import_module(module))  # type: ignore[misc]
+            self._load(module, "", partial(importlib.import_module, module))
         for entry in _entry_points(allow):
             distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
             self._load(entry.name, distribution, entry.load)
         self._check_hooks()
         self.stages = self._collect()
 
-    def _load(self, name: str, distribution: str, load: "object") -> None:
+    def _load(self, name: str, distribution: str, load: Callable[[], Any]) -> None:
         try:
-            module = load()  # type: ignore[operator]
+            module = load()
         except Exception as error:  # a third-party import may raise anything
             self.broken.append(Broken(name, distribution, f"{type(error).__name__}: {error}"))
             return
@@ -96,7 +98,8 @@ class Host:
     def _collect(self) -> dict[tuple[str, str], type[Stage]]:
         found: dict[tuple[str, str], type[Stage]] = {}
         for implementation in self.manager.hook.shoal_stages.get_hookimpls():
-            for stage in implementation.function():
+            stages: Iterable[Any] = implementation.function()  # type: ignore[assignment]  # pluggy says object
+            for stage in stages:
                 _check_class(stage, _where(implementation.plugin))
                 key = (stage.kind, stage.name)
                 if key in found and found[key] is not stage:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from shoal.catalogue import Run
 from shoal.contract import Context
@@ -27,12 +28,15 @@ def organizer(run: Run, host: Host, options: dict[str, Any]) -> Organizer:
     """
     said = [step.stage for step in run.plan.steps if isinstance(step.stage, Organizer)]
     cls = type(said[-1]) if said else host.stage(DEFAULT)
-    values = {**(said[-1].model_dump() if said else {}), **{name: value for name, value in options.items() if value is not None}}
+    values = {
+        **(said[-1].model_dump() if said else {}),
+        **{name: value for name, value in options.items() if value is not None},
+    }
     try:
         made = cls(**values)
-    except ValueError as error:  # pydantic's ValidationError is one
-        details = getattr(error, "errors", lambda: [{"loc": ("",), "msg": str(error)}])()
-        raise UsageError("; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in details)) from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise UsageError(f"{cls.title()}: {'; '.join(wrong)}") from error
     if not isinstance(made, Organizer):
         raise UsageError(f"{cls.title()} is no organiser")
     return made

@@ -47,6 +47,7 @@ class RunRecord(BaseModel):
     """How a run went; `run.json` of its folder.
 
     Attributes:
+        seconds: wall time of the run; `startup` of it went into starting or joining Ray.
         files, accepted, rejected: numbers of files: accepted + rejected == files.
         images: distinct images among the accepted files.
         commit: git commit of the code, where it runs from a checkout.
@@ -62,6 +63,7 @@ class RunRecord(BaseModel):
     error: str = ""
     started: str
     seconds: float = 0.0
+    startup: float = 0.0
     files: int = 0
     accepted: int = 0
     rejected: int = 0

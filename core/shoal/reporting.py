@@ -51,12 +51,24 @@ def clusters_table(run: Run) -> pa.Table:
     if not clustered:
         return schema.empty_table()
     sizes = run.table(clustered[-1].name).group_by("cluster").aggregate([("id", "count")])
-    labels = {row["cluster"]: row for step in run.plan.steps if step.stage.kind == "label" for row in run.table(step.name).to_pylist()}
+    labels = {
+        row["cluster"]: row
+        for step in run.plan.steps
+        if step.stage.kind == "label"
+        for row in run.table(step.name).to_pylist()
+    }
     rows = []
     for row in sizes.to_pylist():
         cluster = row["cluster"]
         name = labels.get(cluster, {}).get("label") or ("noise" if cluster < 0 else f"cluster_{cluster:02d}")
-        rows.append({"cluster": cluster, "label": name, "size": row["id_count"], "reason": labels.get(cluster, {}).get("reason") or ""})
+        rows.append(
+            {
+                "cluster": cluster,
+                "label": name,
+                "size": row["id_count"],
+                "reason": labels.get(cluster, {}).get("reason") or "",
+            }
+        )
     rows.sort(key=lambda row: (row["cluster"] < 0, -row["size"], row["cluster"]))
     return pa.Table.from_pylist(rows, schema=schema)
 
@@ -83,4 +95,3 @@ def _fragments(run: Run) -> list[Fragment]:
         row = table.to_pylist()[0]
         found.append(Fragment(step.name, row["title"], row["html"], row["style"], row["script"], files))
     return found
-

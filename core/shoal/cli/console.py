@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+PIPE_WIDTH = 140
+"""Columns of a table that goes to a file or a pipe, which have no width of their own."""
+
+
 def complain(message: str) -> None:
     """Print an error, control characters taken out."""
     for line in message.splitlines() or [""]:
@@ -39,7 +43,7 @@ def console() -> "Console":
     """Return rich's console on standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
@@ -123,6 +127,11 @@ def _bars() -> "Bars":
     from shoal.cli.rate import RateColumn
 
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
-    )  # fmt: skip
+    )

@@ -30,13 +30,20 @@ def organize(
     to: Annotated[Path, typer.Option(help="Folder to organise into; made where it is missing.")],
     run: RunName = None,
     mode: Annotated[str, typer.Option(help="copy, move or hardlink.")] = "copy",
-    rule: Annotated[str | None, typer.Option(help="Naming rule, such as id@label@original; `shoal stages organize.folders` lists them.")] = None,
-    sidecars: Annotated[str | None, typer.Option(help="Extensions of files that go with their image, such as .txt,.json.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="Naming rule, such as id@label@original; `shoal stages organize.folders` lists them.")
+    ] = None,
+    sidecars: Annotated[
+        str | None, typer.Option(help="Extensions of files that go with their image, such as .txt,.json.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and touch nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Lay a run's images out in folders, a folder a cluster. Journalled: it survives a kill, and `shoal undo` takes it back."""
+    """Lay a run's images out in folders, one a cluster.
+
+    Journalled: the same command goes on after a kill, and `shoal undo` takes it back.
+    """
     import shoal
     from shoal import journal
     from shoal.errors import UsageError
@@ -62,7 +69,10 @@ def organize(
 
 
 def undo(to: Annotated[Path, typer.Argument(help="Folder that was organised.")], json: Json = False) -> None:
-    """Take the last organise back: paths, bytes and times as they were. Files that changed since are left, with the reason."""
+    """Take the last organise back: paths, bytes and times.
+
+    Files that changed since are left as they are, each with the reason.
+    """
     from shoal import journal
 
     receipts = journal.undo(to, on_progress=_progress())

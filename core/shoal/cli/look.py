@@ -7,7 +7,9 @@ import typer
 from shoal.cli.console import arrow, out, out_json, table
 
 Out = Annotated[str, typer.Argument(help="Folder or URI given to `shoal run --out`.")]
-RunName = Annotated[str | None, typer.Option("--run", help="Run, or the beginning of its name; default: the last that ended well.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Run, or the beginning of its name; default: the last that ended well.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

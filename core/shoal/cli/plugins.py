@@ -25,8 +25,13 @@ def plugins(json: Json = False) -> None:
     from shoal.host import Host
 
     host = Host()
-    good = [{"name": plugin.name, "package": plugin.distribution or "built in", "state": "loaded"} for plugin in host.plugins]
-    bad = [{"name": broken.name, "package": broken.distribution or "built in", "state": f"broken: {broken.reason}"} for broken in host.broken]
+    good = [
+        {"name": plugin.name, "package": plugin.distribution or "built in", "state": "loaded"} for plugin in host.plugins
+    ]
+    bad = [
+        {"name": broken.name, "package": broken.distribution or "built in", "state": f"broken: {broken.reason}"}
+        for broken in host.broken
+    ]
     if json:
         out_json(good + bad)
         return
@@ -34,7 +39,8 @@ def plugins(json: Json = False) -> None:
 
 
 def stages(
-    title: Annotated[str | None, typer.Argument(help="A stage, such as embed.timm; none lists all.")] = None, json: Json = False
+    title: Annotated[str | None, typer.Argument(help="A stage, such as embed.timm; none lists all.")] = None,
+    json: Json = False,
 ) -> None:
     """List the stages, or show one with its options and columns."""
     from shoal.host import Host
@@ -69,7 +75,10 @@ def _one(cls: "type[Stage]", json: bool) -> None:
         return
     out(f"{facts['stage']} (version {facts['version']})\n")
     out(f"{facts['description']}\n")
-    rows = [[name, _kind(option), option.get("default", "required"), option.get("description", "")] for name, option in options.items()]
+    rows = [
+        [name, _kind(option), option.get("default", "required"), option.get("description", "")]
+        for name, option in options.items()
+    ]
     table("Options", ("option", "type", "default", "meaning"), [[str(cell) for cell in row] for row in rows])
     for word in ("consumes", "optional"):
         columns = facts[word]
@@ -84,7 +93,11 @@ def _kind(option: dict[str, Any]) -> str:
         return " | ".join(_kind(choice) for choice in option["anyOf"])
     low = option.get("minimum", option.get("exclusiveMinimum"))
     high = option.get("maximum", option.get("exclusiveMaximum"))
-    bounds = f" {low if low is not None else ''}..{high if high is not None else ''}" if low is not None or high is not None else ""
+    bounds = (
+        f" {low if low is not None else ''}..{high if high is not None else ''}"
+        if low is not None or high is not None
+        else ""
+    )
     return f"{option.get('const', option.get('type', 'value'))}{bounds}"
 
 

@@ -18,7 +18,8 @@ def run(
     images: Annotated[str, typer.Argument(help="Folder, file, manifest or URI of images.")],
     out_: Annotated[str, typer.Option("--out", help="Folder or URI that keeps rows, tables and runs.")] = "out",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="STEP.OPTION=VALUE, or STEP=NAME[:ARG] for another stage; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="STEP.OPTION=VALUE, or STEP=NAME[:ARG] for another stage; may be repeated."),
     ] = None,
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
@@ -57,7 +58,9 @@ def _summary(made: "object") -> None:
         raise TypeError(made)
     record = made.record
     arrow("Steps", steps_table(made), numbers=("seconds", "rows", "computed", "cached", "failed", "rate"))
-    arrow("Clusters", clusters_table(made), numbers=("cluster", "size"), most=40)
+    clusters = clusters_table(made)
+    if clusters.num_rows:
+        arrow("Clusters", clusters, numbers=("cluster", "size"), most=40)
     out(
         f"RUN {record.id}: {record.images:,} images in {record.clusters:,} clusters, {record.noise:,} noise; "
         f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected; {record.seconds:.1f} s"

@@ -92,7 +92,8 @@ def plan(pipeline: Pipeline) -> Plan:
     """Join up the columns of a pipeline.
 
     Raises:
-        PipelineError: a column that a step consumes is made by no earlier step, or by several between which `from:` must choose.
+        PipelineError: a column that a step consumes is made by no earlier step, or by several between which `from:` must
+            choose.
     """
     first, *rest = pipeline.steps
     index = PlannedStep(first.name, first.stage, first.settings, fingerprint=_fingerprint(first.stage, {}))

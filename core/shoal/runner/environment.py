@@ -7,13 +7,25 @@ from pathlib import Path
 
 import shoal
 
-VERSIONS = ("pyarrow", "numpy", "pillow", "ray", "onnxruntime", "scikit-learn", "umap-learn", "hdbscan", "torch", "transformers", "timm")
+VERSIONS = (
+    "pyarrow",
+    "numpy",
+    "pillow",
+    "ray",
+    "onnxruntime",
+    "scikit-learn",
+    "umap-learn",
+    "hdbscan",
+    "torch",
+    "transformers",
+    "timm",
+)
 
 
 def commit() -> str:
     """Return the git commit of the code; empty where it does not run from a checkout."""
     try:
-        found = subprocess.run(  # noqa: S603
+        found = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
             cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
         )  # fmt: skip

@@ -1,9 +1,11 @@
 """Where work runs: in this process, or as Ray Data and Ray tasks. Both run the same jobs on the same chunks."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +18,12 @@ from shoal.runner.options import RunOptions
 WORTH_RAY = 2.0
 """Estimated seconds of work in one process from which a start of Ray (5 to 7 s, then two or more workers) pays on small
 machines too: below it the same chunks run here."""
+
+
+ENVIRONMENT = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU keeps CUDA_VISIBLE_DEVICES as it is
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ side tells on every start what may happen to actors that are restarted
+}
 
 
 @dataclass(frozen=True)
@@ -44,18 +52,26 @@ class Executor:
     def __init__(self, options: RunOptions) -> None:
         """Decide nothing yet: a run that finds all its rows kept needs no cluster."""
         self.options = options
+        self.start_seconds = 0.0
         self._ray: Any = None
         self._ours = False
 
     def map(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
         """Yield the receipts of a job's chunks, in any order."""
-        rows = sum(chunk.num_rows for chunk in chunks)
-        if self._takes_ray(rows * placement.seconds_a_row):
+        if self.prepare(chunks, placement):
             yield from self._map_on_ray(job, chunks, placement)
             return
         worker = job.worker()
         for chunk in chunks:
             yield worker(chunk)
+
+    def prepare(self, chunks: Sequence[pa.Table], placement: Placement) -> bool:
+        """Start Ray if these chunks are worth it, and tell whether they run on it."""
+        rows = sum(chunk.num_rows for chunk in chunks)
+        if not self._takes_ray(rows * placement.seconds_a_row):
+            return False
+        self._start()
+        return True
 
     def describe(self, placement: Placement) -> str:
         """Return in a few words where a pass that was just run ran."""
@@ -77,7 +93,9 @@ class Executor:
             return
         ray = self._start()
         threads = str(os.cpu_count() or 1)
-        remote = ray.remote(_answer).options(num_cpus=1, max_retries=2, runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}})
+        remote = ray.remote(_answer).options(
+            num_cpus=1, max_retries=2, runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}}
+        )
         waiting: dict[Any, int] = {remote.options(num_gpus=1 if job.gpu else 0).remote(job): n for n, job in enumerate(jobs)}
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
@@ -109,19 +127,25 @@ class Executor:
     def _start(self) -> Any:
         if self._ray is not None:
             return self._ray
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        began = perf_counter()
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         import ray
 
         if not ray.is_initialized():
             address = self.options.address or os.environ.get("RAY_ADDRESS") or "local"
             try:
-                ray.init(address=address, include_dashboard=False if address == "local" else None, log_to_driver=False,
-                         logging_level="ERROR")  # fmt: skip
+                with _quiet_stderr():
+                    ray.init(address=address, include_dashboard=False if address == "local" else None, log_to_driver=False,
+                             logging_level="ERROR")  # fmt: skip
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UsageError(f"Ray at {address!r} can't be reached ({_first_line(error)}); is the cluster up?") from error
+                raise UsageError(
+                    f"Ray at {address!r} can't be reached ({_first_line(error)}); is the cluster up?"
+                ) from error
             self._ours = True
         _quieten()
         self._ray = ray
+        self.start_seconds = perf_counter() - began
         return ray
 
     def _size(self, placement: Placement) -> tuple[int, float]:
@@ -138,8 +162,8 @@ class Executor:
             fit = min(fit, int(gpus // each_gpu))
         if fit < 1 or placement.actors > fit:
             raise UsageError(
-                f"{max(placement.actors, 1)} workers of {placement.cpus:g} CPUs and {placement.gpus:g} GPUs do not fit the cluster's "
-                f"{cpus:g} CPUs and {gpus:g} GPUs; ask for less under the step's `run:`"
+                f"{max(placement.actors, 1)} workers of {placement.cpus:g} CPUs and {placement.gpus:g} GPUs do not fit "
+                f"the cluster's {cpus:g} CPUs and {gpus:g} GPUs; ask for less under the step's `run:`"
             )
         return placement.actors or fit, each_gpu
 
@@ -201,7 +225,23 @@ def _ray_errors() -> Iterator[None]:
     try:
         yield
     except RayError as error:
-        raise RunFailed(f"Ray gave up ({_first_line(error)}); what was computed is kept: the same command goes on") from error
+        raise RunFailed(
+            f"Ray gave up ({_first_line(error)}); what was computed is kept: the same command goes on"
+        ) from error
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep off the screen what Ray's C++ side says of the log level that it was given."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _first_line(error: BaseException) -> str:

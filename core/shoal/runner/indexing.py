@@ -33,8 +33,15 @@ SEEN = pa.schema(
 )
 """What is known of a file that was read: kept by path, size and time of change, so that it is read once."""
 
-FILES = pa.schema([*[field for field in LISTING if field.name not in ("reason", "failed")], pa.field("id", pa.string()),
-                   pa.field("status", pa.string()), pa.field("step", pa.string()), pa.field("reason", pa.string())])  # fmt: skip
+FILES = pa.schema(
+    [
+        *[field for field in LISTING if field.name not in ("reason", "failed")],
+        pa.field("id", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("step", pa.string()),
+        pa.field("reason", pa.string()),
+    ]
+)
 """One row a file of the source: `status` is accepted, filtered or failed; the last two have `step` and `reason`."""
 
 
@@ -68,7 +75,7 @@ class IndexWorker:
         rows, passing = [], {}
         for listed in chunk.select(list(KEY)).to_pylist():
             try:
-                data = read_bytes(listed["path"], self.job.limits.max_bytes)
+                data = read_bytes(listed["path"], self.job.limits.max_file_bytes)
             except ImageError as error:
                 passing[listed["path"]] = str(error)
                 continue
@@ -137,14 +144,14 @@ def image_table(files: pa.Table, seen: pa.Table) -> pa.Table:
     """
     accepted = files.filter(pc.equal(files["status"], "accepted")).sort_by([("id", "ascending"), ("path", "ascending")])
     firsts = ["path", "item", "view"]
-    grouped = accepted.group_by("id", use_threads=False).aggregate(
-        [("path", "list"), *[(name, "first") for name in firsts]]
-    )
+    grouped = accepted.group_by("id", use_threads=False).aggregate([("path", "list"), *[(name, "first") for name in firsts]])
     rows = pc.index_in(grouped["id"], value_set=seen["id"].combine_chunks()).combine_chunks()
     known = seen.take(rows)
     columns = {"id": grouped["id"], "paths": grouped["path_list"]} | {name: grouped[f"{name}_first"] for name in firsts}
     columns["item"] = pc.coalesce(columns["item"], grouped["id"])
-    columns |= {"bytes": known["size"]} | {name: known[name] for name in ("width", "height", "format", "mode", "frames", "exif")}
+    columns |= {"bytes": known["size"]} | {
+        name: known[name] for name in ("width", "height", "format", "mode", "frames", "exif")
+    }
     schema = pa.schema([ID, *IMAGE_COLUMNS])
     return pa.table({name: columns[name] for name in schema.names}).cast(schema).combine_chunks()
 

@@ -79,7 +79,9 @@ class MapWorker:
     def __call__(self, chunk: pa.Table) -> pa.Table:
         """Compute a chunk and return its receipt, a row a stage."""
         size = max(task.batch for task in self.job.tasks)
-        makers = [_Maker(task, index, notes) for index, (task, notes) in enumerate(zip(self.job.tasks, self.notes, strict=True))]
+        makers = [
+            _Maker(task, index, notes) for index, (task, notes) in enumerate(zip(self.job.tasks, self.notes, strict=True))
+        ]
         reading = 0.0
         for start in range(0, chunk.num_rows, size):
             part = chunk.slice(start, size)
@@ -126,7 +128,7 @@ def _read_as_indexed(image: str, paths: Sequence[str], limits: Limits) -> bytes:
     reason = ""
     for path in paths:
         try:
-            data = read_bytes(path, limits.max_bytes)
+            data = read_bytes(path, limits.max_file_bytes)
         except ImageError as error:
             reason = reason or str(error)
             continue

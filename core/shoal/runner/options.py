@@ -13,7 +13,8 @@ class RunOptions:
     """Options of a run that are outside every cache key.
 
     Attributes:
-        where: `ray`; `local` works in this process; `auto` takes Ray where an address is named or the work is worth its start.
+        where: `ray`; `local` works in this process; `auto` takes Ray where an address is named or the work is
+            worth its start.
         address: Ray cluster to join; None takes `RAY_ADDRESS`, else starts one on this machine.
         force: names of steps to compute again, whatever the store holds; `index` reads every file again.
         limits: what an image may cost.

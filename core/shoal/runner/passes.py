@@ -23,7 +23,7 @@ from shoal.runner.progress import Progress
 from shoal.runner.state import RunState, by_fingerprint
 
 SMALLEST, LARGEST = 16, 512
-"""Rows of a part file: small enough that a killed run loses little and two workers end together, large enough for Parquet."""
+"""Rows of a part file: few enough that a killed run loses little and two workers end together, enough for Parquet."""
 
 
 @dataclass
@@ -83,11 +83,14 @@ def _one_pass(
     ids, place = state.accepted(), placement(steps[0])
     wanted = [_want(state, group, ids, options) for group in by_fingerprint(steps)]
     todo = [entry for entry in wanted if len(entry.pending)]
-    name, began = " + ".join(step.name for step in steps), perf_counter()
+    name, pending = " + ".join(step.name for step in steps), []
+    if todo:
+        pending = _chunks(state, todo, place)
+        executor.prepare(pending, place)
+    began = perf_counter()
     if todo:
         gpu = place.gpus > 0 and executor.gpus() >= place.gpus
         job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu=gpu)
-        pending = _chunks(state, todo, place)
         progress.start(name, sum(chunk.num_rows for chunk in pending))
         for receipt in executor.map(job, pending, place):
             rows = receipt.to_pylist()
@@ -135,7 +138,9 @@ def _consumed(state: RunState, step: PlannedStep, index: int, kept: pa.Array) ->
     found = {}
     for source in state.gathers(step):
         for name, values in source.gather(alive).items():
-            found[f"in.{index}.{name}"] = pa.chunked_array([values]).take(rows) if isinstance(values, pa.Array) else values.take(rows)
+            found[f"in.{index}.{name}"] = (
+                pa.chunked_array([values]).take(rows) if isinstance(values, pa.Array) else values.take(rows)
+            )
     return found
 
 
@@ -153,7 +158,10 @@ def _records(state: RunState, entry: _Wanted, ids: pa.Array, wall: float, where:
         if step.name == first and len(entry.pending):
             computed = len(entry.pending)
             facts |= {"where": where, "seconds": wall, "computed": computed, "cached": len(ids) - computed}
-            facts |= {"backend": str(entry.notes.get("backend", "")), "notes": {**entry.notes, "stage_seconds": entry.seconds}}
+            facts |= {
+                "backend": str(entry.notes.get("backend", "")),
+                "notes": {**entry.notes, "stage_seconds": entry.seconds},
+            }
         records.append(record_of(step).model_copy(update=facts))
     return records
 
@@ -162,7 +170,11 @@ def record_of(step: PlannedStep) -> StepRecord:
     """Return the record of a step of which nothing is known yet."""
     stage = step.stage
     return StepRecord(
-        step=step.name, stage=stage.title(), version=stage.version, options=stage.model_dump(mode="json"), fingerprint=step.fingerprint
+        step=step.name,
+        stage=stage.title(),
+        version=stage.version,
+        options=stage.model_dump(mode="json"),
+        fingerprint=step.fingerprint,
     )
 
 

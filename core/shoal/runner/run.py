@@ -47,7 +47,13 @@ class _Run:
 
 
 def execute(
-    plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress, settle: Callable[[RunRecord], None]
+    plan: Plan,
+    source: str,
+    store: Store,
+    host: Host,
+    options: RunOptions,
+    progress: Progress,
+    settle: Callable[[RunRecord], None],
 ) -> RunRecord:
     """Run a plan over the images of a source.
 
@@ -55,7 +61,10 @@ def execute(
     command is given again.
 
     Args:
-        plan, source, store, host: what to run, on which images, kept where, with which plugins.
+        plan: what to run.
+        source: the images, as the index stage takes them.
+        store: where everything is kept.
+        host: plugins whose hooks are told.
         options: how it runs.
         progress: hears how far it is.
         settle: called with the record when the run ended, well or not: reports and trackers.
@@ -77,6 +86,7 @@ def execute(
         run.record.error = str(error) or type(error).__name__
         raise
     finally:
+        run.record.startup = round(run.executor.start_seconds, 3)
         run.executor.close()
         run.record.seconds = round(perf_counter() - began, 3)
         _save(run)
@@ -88,14 +98,21 @@ def execute(
 def _check_force(plan: Plan, options: RunOptions) -> None:
     known = {plan.index.name, *(step.name for step in plan.steps)}
     for name in sorted(options.force - known):
-        raise UsageError(f"--force names {name!r}, which is no step of {plan.pipeline.name}; steps are {', '.join(sorted(known))}")
+        raise UsageError(
+            f"--force names {name!r}, which is no step of {plan.pipeline.name}; steps are {', '.join(sorted(known))}"
+        )
 
 
 def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress) -> _Run:
     now = datetime.now(UTC)
     name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     record = RunRecord(
-        id=name, pipeline=plan.pipeline.name, source=source, started=now.isoformat(timespec="seconds"), commit=commit(), versions=versions()
+        id=name,
+        pipeline=plan.pipeline.name,
+        source=source,
+        started=now.isoformat(timespec="seconds"),
+        commit=commit(),
+        versions=versions(),
     )
     run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options))
     run.folder.write(CONFIG, plan.pipeline.to_yaml().encode())
@@ -130,7 +147,8 @@ def _index(run: _Run) -> RunState:
     run.record.files, run.record.images = files.num_rows, images.num_rows
     where = run.executor.describe(Placement()) if new.num_rows else "cached"
     _note(run, record_of(step).model_copy(update={
-        "seconds": perf_counter() - began, "rows": files.num_rows, "computed": new.num_rows, "where": where,
+        "seconds": perf_counter() - began, "where": where,
+        "rows": files.num_rows, "computed": new.num_rows,
         "cached": good.num_rows - new.num_rows, "failed": pc.sum(pc.equal(files["status"], "failed")).as_py() or 0}))  # fmt: skip
     if not files.num_rows:
         raise UsageError(f"{run.source} holds no file; name a folder of images")
@@ -173,7 +191,8 @@ def _check_failures(run: _Run, state: RunState) -> None:
     if share > limit:
         step, reason = next(iter(state.failed.values()))
         raise RunFailed(
-            f"{len(state.failed)} of {state.images.num_rows} images failed, over max_failed={limit:g}; the first at step {step!r}: {reason}"
+            f"{len(state.failed)} of {state.images.num_rows} images failed, over max_failed={limit:g}; "
+            f"the first at step {step!r}: {reason}"
         )
 
 
@@ -187,7 +206,8 @@ def _finish(run: _Run, state: RunState) -> None:
     run.record.images = len(state.accepted())
     if run.record.accepted + run.record.rejected != run.record.files:
         raise RunFailed(
-            f"{run.record.files} files went in, {run.record.accepted} were accepted and {run.record.rejected} rejected: this is a bug of shoal"
+            f"{run.record.files} files went in, {run.record.accepted} were accepted and {run.record.rejected} rejected: "
+            "this is a bug of shoal"
         )
     clustered = [step.name for step in run.plan.steps if step.stage.kind == "cluster"]
     if clustered:

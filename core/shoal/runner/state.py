@@ -75,7 +75,9 @@ class RunState:
         inputs = {}
         for column, source in sorted(step.sources.items()):
             if source.step == self.plan.index.name:
-                inputs[column] = "content" if column in CONTENT_COLUMNS.names else _hash_column(self._index_values(column, ids))
+                inputs[column] = (
+                    "content" if column in CONTENT_COLUMNS.names else _hash_column(self._index_values(column, ids))
+                )
             else:
                 inputs[column] = f"{self.plan.step(source.step).fingerprint}/{self.digests[source.step]}"
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())

@@ -1,7 +1,5 @@
 """Calls the hooks that hear of runs."""
 
-from pathlib import Path
-
 from shoal.host import Host
 from shoal.records import RunRecord, RunView, StepRecord
 from shoal.store import Store

@@ -109,7 +109,7 @@ class Folder:
 
     @contextmanager
     def _publish(self, name: str) -> Iterator[tuple[pafs.FileSystem, str]]:
-        """Give a place to write; on a local disk the file gets its name by a rename, on an object store by its upload's end."""
+        """Give a place to write; a file gets its name by a rename on a disk, by its upload's end on an object store."""
         filesystem, base = self._place()
         try:
             if self.local is None:

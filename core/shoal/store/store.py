@@ -16,8 +16,8 @@ FORMAT = 1
 class Store:
     """A store, by its path or URI.
 
-    Layout: `shoal.json` (format), `index/` (files seen), `rows/<kind.name>/<fingerprint>/`, `tables/<kind.name>/<fingerprint>/<digest>/`,
-    `runs/<run>/`.
+    Layout: `shoal.json` (format), `index/` (files seen), `rows/<kind.name>/<fingerprint>/`,
+    `tables/<kind.name>/<fingerprint>/<digest>/`, `runs/<run>/`.
 
     Attributes:
         root: its folder.

@@ -20,7 +20,11 @@ SWITCH = "SHOAL_MLFLOW"
 URI = "MLFLOW_TRACKING_URI"
 PARAMETER_LENGTH = 500
 # A server that is down must cost seconds, not MLflow's default of minutes. The caller's own settings win.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_ENABLE_ASYNC_LOGGING": "false"}
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+}
 SECRET = re.compile(r"(^|_)(key|token|secret|password|credential)s?($|_)", re.IGNORECASE)
 
 
@@ -54,11 +58,18 @@ def _log(client: Any, run: "RunView") -> None:
     record = run.record
     made = client.create_run(_experiment(client, run), run_name=record.id)
     try:
-        tags = {"shoal.run": record.id, "shoal.status": record.status, "mlflow.source.git.commit": record.commit, "shoal.source": record.source}
+        tags = {
+            "shoal.run": record.id,
+            "shoal.status": record.status,
+            "mlflow.source.git.commit": record.commit,
+            "shoal.source": record.source,
+        }
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
         metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]
         params = [Param(name, value) for name, value in _parameters(run).items()]
-        client.log_batch(made.info.run_id, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value])
+        client.log_batch(
+            made.info.run_id, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value]
+        )
         for start in range(100, len(params), 100):  # a batch takes a hundred
             client.log_batch(made.info.run_id, params=params[start : start + 100])
         for path in run.artefacts:
@@ -95,7 +106,6 @@ def _metrics(run: "RunView") -> dict[str, float]:
 
 
 def _of_step(step: "StepRecord") -> dict[str, float]:
-    found = {
-        "seconds": step.seconds, "rows_per_second": step.rate, "computed": step.computed, "cached": step.cached, "failed": step.failed,
-    }  # fmt: skip
+    counts = {name: getattr(step, name) for name in ("seconds", "computed", "cached", "failed")}
+    found = {**counts, "rows_per_second": step.rate}
     return {f"{step.step}.{name}": float(value) for name, value in found.items()}
