@@ -209,6 +209,17 @@ steps:
     assert len(lines) == 7
 
 
+def test_of_very_many_mistakes_the_first_are_told(host):
+    told = wrong(START + "".join(f"k{number}: 1\n" for number in range(500)), host).splitlines()
+    assert len(told) == 31
+    assert told[-1] == "... and 470 more"
+
+
+def test_a_file_with_very_many_steps_is_refused_at_once(host):
+    text = START + "".join(f"  - {{use: reduce.short, as: s{number}, from: q}}\n" for number in range(2000))
+    assert "f.yaml:2: 2001 steps, where 200 are the most" in wrong(text, host)
+
+
 def test_an_alias_bomb_is_refused_before_it_grows(host):
     text = START + "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
     for old, new in zip("abcdefgh", "bcdefghi", strict=True):

@@ -14,6 +14,8 @@ from shoal.pipeline.nodes import Node, read
 from shoal.pipeline.overrides import apply
 
 MAX_BYTES = 256 * 1024
+MAX_TOLD = 30
+"""Mistakes that one error tells."""
 
 
 def load(source: str | Path, host: Host, overrides: Sequence[str] = ()) -> Pipeline:
@@ -53,7 +55,7 @@ def parse(text: str, host: Host, overrides: Sequence[str] = (), where: str = "<t
     problems += apply(draft, host, overrides)
     made = _build(draft, host, name, problems)
     if problems or made is None:
-        raise PipelineError("\n".join(dict.fromkeys(problems)))
+        raise PipelineError(_together(problems))
     return made
 
 
@@ -64,6 +66,12 @@ def override(pipeline: Pipeline, host: Host, overrides: Sequence[str]) -> Pipeli
         PipelineError: an override is wrong, or a stage is not known to the host.
     """
     return parse(pipeline.to_yaml(), host, overrides, where=f"pipeline {pipeline.name}") if overrides else pipeline
+
+
+def _together(problems: list[str]) -> str:
+    lines = list(dict.fromkeys(problems))
+    more = [f"... and {len(lines) - MAX_TOLD} more"] if len(lines) > MAX_TOLD else []
+    return "\n".join(lines[:MAX_TOLD] + more)
 
 
 def _text(path: Path) -> str:

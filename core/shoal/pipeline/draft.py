@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from shoal.pipeline.messages import nearest, show
-from shoal.pipeline.model import FORMAT, RESERVED, Head
+from shoal.pipeline.model import FORMAT, MAX_STEPS, RESERVED, Head
 from shoal.pipeline.nodes import Node
 
 STEP_KEYS = ("use", "as", "from", "with", "run")
@@ -55,6 +55,9 @@ def make_draft(root: Node, where: str, problems: list[str]) -> Draft:
         return draft
     if not steps.value:
         problems.append(f"{steps.where}: `steps` is empty; the first step finds the images: `- use: index.folder`")
+    if len(steps.value) > MAX_STEPS:
+        problems.append(f"{steps.where}: {len(steps.value)} steps, where {MAX_STEPS} are the most; split the pipeline")
+        return draft
     draft.steps = [made for node in steps.value if (made := _step(node, problems))]
     return draft
 

@@ -15,6 +15,7 @@ from shoal.pipeline.nodes import dump, wrap
 FORMAT = 1
 """Version of the pipeline file format."""
 
+MAX_STEPS = 200
 RESERVED = ("shoal", "name", "description", "max_failed", "steps")
 NAME_PATTERN = "[A-Za-z][A-Za-z0-9_-]{0,63}"
 

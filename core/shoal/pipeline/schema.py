@@ -7,7 +7,7 @@ from typing import Any
 
 from shoal.contract import Stage
 from shoal.host import Host
-from shoal.pipeline.model import FORMAT, NAME_PATTERN, Head, RunSettings
+from shoal.pipeline.model import FORMAT, MAX_STEPS, NAME_PATTERN, Head, RunSettings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -29,6 +29,7 @@ def build(host: Host) -> dict[str, Any]:
             "steps": {
                 "type": "array",
                 "minItems": 1,
+                "maxItems": MAX_STEPS,
                 "description": "The stages in order; the first one finds the images.",
                 "prefixItems": [{"allOf": [{"$ref": "#/$defs/step"}, _kind_is("index")]}],
                 "items": {"allOf": [{"$ref": "#/$defs/step"}, {"not": _kind_is("index")}]},
