@@ -124,7 +124,7 @@ def _inline(data: bytes, targets: "Sequence[TargetLike]", wanted: bool, limits: 
     import numpy as np
 
     facts = describe(image, data, limits) if wanted else _EMPTY
-    return Loaded(facts, tuple(np.array(picture) for picture in render(data, targets, limits)))
+    return Loaded(facts, tuple(np.array(picture) for picture in render(image, data, targets, limits)))
 
 
 def _guarded(data: bytes, targets: "Sequence[TargetLike]", wanted: bool, limits: Limits) -> Loaded:

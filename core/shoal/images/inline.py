@@ -1,12 +1,13 @@
 """Says which images may be decoded in this process: those whose header bounds what they cost."""
 
+import math
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from shoal.images.codec.model import MAX_PIXELS, Limits, sniff
+from shoal.images.codec.model import MAX_PIXELS, Limits, sniff, webp_size
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -15,6 +16,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP")
 """Their decoders are C, with a cost that grows with pixels and bytes; other readers loop in Python or seek about."""
 _MAX_BYTES = 8 * 2**20
 _MAX_PIXELS = 32 * 10**6
+_MIN_SECONDS = 5.0
+_MIN_MEMORY = 2**30
+"""Within the sizes above the worst file known takes 3 s and 0.5 GB; who allows less gets the child's bounds for all."""
 _MAX_WORK = 64 * 10**6
 """Pixels times scans of a JPEG. A progressive photo has about ten scans; thousands over one picture are an attack."""
 
@@ -34,9 +38,7 @@ def bounded(data: bytes, pixels: bool, limits: Limits) -> "ImageFile | None":
     Raises:
         Refused: it is no image within the limits.
     """
-    if limits.isolate == "always" or sniff(data) not in _FORMATS or len(data) > _MAX_BYTES:
-        return None
-    if limits.max_pixels > MAX_PIXELS:  # Pillow's own bound, which only the child may lift, would come first
+    if not _plain(data, limits):
         return None
     from shoal.images.codec.opening import open_image
 
@@ -47,6 +49,17 @@ def bounded(data: bytes, pixels: bool, limits: Limits) -> "ImageFile | None":
     if area > _MAX_PIXELS or area * _scans(image, data) > _MAX_WORK:
         return None
     return image
+
+
+def _plain(data: bytes, limits: Limits) -> bool:
+    """Tell whether its format and size, and the limits, let this process look at the header."""
+    kind = sniff(data)
+    if limits.isolate == "always" or kind not in _FORMATS or len(data) > _MAX_BYTES:
+        return False
+    if limits.seconds < _MIN_SECONDS or limits.memory < _MIN_MEMORY:
+        return False
+    # Above Pillow's own bound only the child may go, which can lift it.
+    return limits.max_pixels <= MAX_PIXELS and not (kind == "WEBP" and math.prod(webp_size(data)) > _MAX_PIXELS)
 
 
 def _scans(image: "ImageFile", data: bytes) -> int:

@@ -32,9 +32,9 @@ class FolderIndexer(Indexer):
     """Lists the images in a folder and the folders below it, or under a prefix of an object store (`s3://`).
 
     Every file that is seen becomes a row: accepted, or left out with the reason. A folder that is not entered (excluded,
-    hidden, a symbolic link, shoal's own output) is one such row. Rows come folder by folder, sorted by name; the names of one folder
-    at a time are held in memory, so that folders within folders may hold any number of files. For tens of millions of files
-    in one place, or where a table of them exists, take `index.table`, which lists nothing.
+    hidden, a symbolic link, shoal's own output) is one such row. Rows come folder by folder, sorted by name; the names of
+    one folder at a time are held in memory, so that folders within folders may hold any number of files. For tens of
+    millions of files in one place, or where a table of them exists, take `index.table`, which lists nothing.
 
     `formats` looks at the name only. What a file really is, its content decides when it is read.
     """

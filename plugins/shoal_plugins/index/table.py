@@ -32,8 +32,8 @@ class TableIndexer(Indexer):
     hundred million rows need no more memory than ten thousand. Rows keep its order. Paths are local paths or URIs; relative
     ones count from `root`. CSV and JSON Lines may be compressed (`.gz`, `.bz2`, `.zst`).
 
-    With `stat` on, a file that is missing is a failed row, and a file that changed is noticed by its size and time. Turn it off
-    for object stores and very long manifests, whose files never change: each file then costs no request before it is read.
+    With `stat` on, a file that is missing is a failed row, and a file that changed is noticed by its size and time. Turn it
+    off for object stores and very long manifests whose files never change: a file then costs no request before it is read.
     """
 
     name: ClassVar[str] = "table"

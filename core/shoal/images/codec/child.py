@@ -67,8 +67,9 @@ def _soft(which: int, value: int) -> None:
 def _answer(data: bytes, targets: list[Target], wanted: bool, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
     """Return the head of the reply and the pixels."""
     try:
-        probe = asdict(describe(open_image(data, limits), data, limits)) if wanted else None
-        images = render(data, targets, limits)
+        image = open_image(data, limits)
+        probe = asdict(describe(image, data, limits)) if wanted else None
+        images = render(image, data, targets, limits)
         return {"probe": probe, "shapes": [[image.height, image.width] for image in images]}, [i.tobytes() for i in images]
     except Refused as error:
         return {"refused": str(error)}, []

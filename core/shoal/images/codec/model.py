@@ -129,6 +129,19 @@ def check_bytes(data: bytes, limits: Limits) -> tuple[str, ...]:
     raise Refused(f"{what}; allowed formats are {', '.join(limits.formats)}")
 
 
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height that a WebP header claims, or (0, 0): libwebp fills a canvas before Pillow can look."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return 0, 0
+
+
 def check_pixels(width: int, height: int, limits: Limits) -> None:
     """Refuse an image whose header claims no pixel, or more than allowed."""
     if width < 1 or height < 1:

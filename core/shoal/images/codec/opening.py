@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .metadata import texts
-from .model import FORMATS, Limits, Probe, Refused, check_bytes, check_pixels
+from .model import FORMATS, Limits, Probe, Refused, check_bytes, check_pixels, webp_size
 
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image
@@ -45,6 +45,8 @@ def open_image(data: bytes, limits: Limits) -> "ImageFile":
 
     formats = check_bytes(data, limits)
     plugins(formats)
+    if formats[0] == "WEBP":
+        check_pixels(*webp_size(data), limits)
     kind = formats[0] if formats[0] in FORMATS else "image"
     try:
         image = Image.open(io.BytesIO(data), formats=formats)

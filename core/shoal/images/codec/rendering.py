@@ -14,23 +14,30 @@ _GAP = 3.0
 """Great reductions go through a box filter first; at three and more the result can't be told from one step (Pillow)."""
 
 
-def render(data: bytes, targets: Sequence[TargetLike], limits: Limits) -> "list[Image]":
+def render(opened: "ImageFile", data: bytes, targets: Sequence[TargetLike], limits: Limits) -> "list[Image]":
     """Return an RGB image for each target, of its size.
 
     A target's pixels never depend on the other targets: pictures are shared only where they would be decoded the same way.
+
+    Args:
+        opened: the image, opened from `data` and not yet decoded; it is used up.
+        data: the file's bytes.
+        targets: what to make.
+        limits: what the image may cost.
 
     Raises:
         Refused: the pixels can't be decoded.
     """
     bases: dict[int, Image] = {}
     answers = []
+    turn = orientation(exif_of(opened, data))
+    size = opened.size if turn < 5 else (opened.height, opened.width)
+    reducible = opened.format in ("JPEG", "MPO")
     for target in targets:
-        image = open_image(data, limits)
-        turn = orientation(exif_of(image, data))
-        size = image.size if turn < 5 else (image.height, image.width)
-        step = _step(size, target) if image.format in ("JPEG", "MPO") else 1
+        step = _step(size, target) if reducible else 1
         if step not in bases:
-            bases[step] = _base(image, step, turn)
+            # One opened image decodes once, at one scale.
+            bases[step] = _base(open_image(data, limits) if bases else opened, step, turn)
         answers.append(_fit(bases[step], size, target))
     return answers
 
