@@ -76,6 +76,13 @@ def test_receipts_tell_what_was_really_done(tmp_path: Path):
     assert (tmp_path / "S8_organization_log.txt").read_text() == "failed\tmove\t/p/a\t->\tx/a\tno room\n"
 
 
+def test_images_without_a_vector_are_in_neither_file(tmp_path: Path):
+    tables = {**TABLES, "embed": pa.table({"id": IDS, "embedding": pa.array([None, *VECTORS[1:]], vector(3))})}
+    export(InMemory(tables=tables), "workflow", tmp_path)
+    assert np.array_equal(np.load(tmp_path / "S1_embeddings.npy"), np.asarray(VECTORS[1:], np.float32))
+    assert json.loads((tmp_path / "S1_ids.json").read_text()) == IDS[1:]
+
+
 def test_files_of_steps_that_a_pipeline_lacks_are_left_out(tmp_path: Path):
     assert names(export(InMemory().only(), "workflow", tmp_path)) == ["S0_image_index.json", "run_config.yaml"]
     files = export(InMemory().only("embed", "cluster"), "workflow", tmp_path / "two")

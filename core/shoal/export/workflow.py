@@ -60,7 +60,8 @@ def embedding_step(run: Exportable) -> Step | None:
 
 def _embeddings(run: Exportable, step: Step, folder: Path) -> None:
     table = run.table(step.name)
-    table = table.filter(pc.is_valid(table["embedding"]))
+    if table["embedding"].null_count:  # a filter copies: 5 GB for a million vectors
+        table = table.filter(pc.is_valid(table["embedding"]))
     write_vectors(folder / "S1_embeddings.npy", table["embedding"])
     write_list(folder / "S1_ids.json", (row["id"] for row in rows(table.select(["id"]))))
 

@@ -41,7 +41,7 @@ def build(host: Host) -> dict[str, Any]:
 
 def text(host: Host) -> str:
     """Return the schema as the text of `configs/pipeline.schema.json`."""
-    return json.dumps(build(host), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(build(host), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def main() -> None:
