@@ -42,6 +42,7 @@ def test_a_good_file_is_valid(good, host, validator):
         ("method: eom", "method: eon"),
         ("embed.tiny\n    with:\n      width: 8", "embed.named"),
         ("index.folder", "embed.tiny"),
+        ("recursive: true", "recursve: true"),
         ("visualize.chart", "index.folder"),
     ],
 )

@@ -31,8 +31,11 @@ def build(host: Host) -> dict[str, Any]:
                 "minItems": 1,
                 "maxItems": MAX_STEPS,
                 "description": "The stages in order; the first one finds the images.",
+                # Said in such a way that editors which know only older drafts (no prefixItems, no maxContains) stay right.
                 "prefixItems": [{"allOf": [{"$ref": "#/$defs/step"}, _kind_is("index")]}],
-                "items": {"allOf": [{"$ref": "#/$defs/step"}, {"not": _kind_is("index")}]},
+                "items": {"$ref": "#/$defs/step"},
+                "contains": _kind_is("index"),
+                "maxContains": 1,
             },
         },
         "$defs": {"step": _step(stages), "run": _object(RunSettings), "stages": _options(stages)},
