@@ -25,7 +25,7 @@ class Tags(Labeller):
     WordNet's noun tree, cut down to those that people say). The word that tells most about a cluster against the whole
     set names it, provided that enough members show it: specific where members agree, broad where they differ. Names are
     distinct: of two clusters with the same word the second takes its next best word that sets it apart, else it is
-    qualified ("fish (eel)") or numbered. A cluster of which too few members share a word is called "mixed (hats)" or "mixed".
+    qualified ("fish (eel)") or numbered. A cluster whose members share too little is called "mixed (hats)", or "mixed".
 
     Take it when no vision-language model is at hand: it costs a second. It knows no word outside ImageNet's thousand classes
     (there is no wind turbine and no planet among them) and names such images by what they look like. Noise has no name.
