@@ -1,0 +1,1 @@
+"""Built-in reducers: vectors in, shorter vectors out."""

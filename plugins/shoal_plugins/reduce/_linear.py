@@ -1,0 +1,78 @@
+"""Principal components by blocks of rows, without a copy of all vectors."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shoal_plugins.reduce._matrix import blocks, unit_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from shoal_plugins.reduce._matrix import Matrix
+
+NOTHING_LEFT = 1e-11
+"""A component that holds a smaller share of the vectors' energy is rounding of float32, not variance."""
+
+
+def principal(vectors: "Matrix", components: int, *, unit: bool = True, whiten: bool = False) -> "Matrix":
+    """Return the coordinates on the first principal components, shape (n, at most `components`).
+
+    Takes the eigenvectors of the covariance matrix, or of the matrix of inner products where there are fewer rows than
+    columns. Fewer columns come back where the vectors have no more variance than that. Each component points where its
+    largest loading is positive, so that signs do not depend on the library.
+
+    Args:
+        vectors: shape (n, size), float32.
+        components: the most components wanted.
+        unit: divide each row by its L2 norm first.
+        whiten: divide each component by its standard deviation.
+    """
+    if vectors.size == 0:
+        return np.zeros((len(vectors), 0), dtype=np.float32)
+    mean, energy = _mean(vectors, unit)
+    n, size = vectors.shape
+    loadings, variance = _dual(vectors, mean, unit) if n <= size else _covariance(vectors, mean, unit)
+    keep = variance[:components] > NOTHING_LEFT * max(energy, np.finfo(float).tiny)
+    loadings, variance = loadings[:, :components][:, keep], variance[:components][keep]
+    largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])]
+    loadings = loadings * np.where(largest < 0, -1.0, 1.0)
+    if whiten:
+        loadings = loadings / np.sqrt(variance)
+    out = np.empty((n, loadings.shape[1]), dtype=np.float32)
+    for part in blocks(n):
+        out[part] = _centred(vectors[part], mean, unit) @ loadings.astype(np.float32)
+    return out
+
+
+def _centred(rows: "Matrix", mean: "NDArray[np.float64]", unit: bool) -> "Matrix":
+    return (unit_rows(rows) if unit else rows) - mean.astype(np.float32)
+
+
+def _mean(vectors: "Matrix", unit: bool) -> "tuple[NDArray[np.float64], float]":
+    total = np.zeros(vectors.shape[1])
+    energy = 0.0
+    for part in blocks(len(vectors)):
+        rows = unit_rows(vectors[part]) if unit else vectors[part]
+        total += rows.sum(axis=0, dtype=np.float64)
+        energy += float(np.einsum("ij,ij->", rows, rows, dtype=np.float64))
+    return total / len(vectors), energy / len(vectors)
+
+
+def _covariance(
+    vectors: "Matrix", mean: "NDArray[np.float64]", unit: bool
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    total = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for part in blocks(len(vectors)):
+        rows = _centred(vectors[part], mean, unit)
+        total += rows.T @ rows
+    values, loadings = np.linalg.eigh(total / max(1, len(vectors) - 1))
+    return loadings[:, ::-1], values[::-1]
+
+
+def _dual(vectors: "Matrix", mean: "NDArray[np.float64]", unit: bool) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    rows = _centred(vectors, mean, unit).astype(np.float64)
+    values, left = np.linalg.eigh(rows @ rows.T)
+    values, left = np.maximum(values[::-1], 0), left[:, ::-1]
+    scale = np.sqrt(np.where(values > 0, values, 1))
+    return rows.T @ (left / scale), values / max(1, len(vectors) - 1)
