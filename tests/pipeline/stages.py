@@ -1,5 +1,6 @@
 """A small plugin with a stage a kind, so that these tests need none of the built-ins."""
 
+from datetime import date
 from enum import Enum
 from typing import Annotated, ClassVar, Literal
 
@@ -86,6 +87,7 @@ class Groups(Clusterer):
     eps: float | Literal["auto"] = Field("auto", description="Radius.")
     ratio: Annotated[float, Field(gt=0, lt=1)] = 0.2
     weights: dict[str, float] = Field(default_factory=dict, description="Weights.")
+    since: date | None = Field(None, description="A day.")
     note: str = Field("", max_length=20, description="A note.")
 
     @field_validator("note")

@@ -181,6 +181,7 @@ def test_a_mistake_is_told_with_line_and_mend(text, message, host):
         ("note: 3", "`note` of cluster.groups must be text (in quotes if it looks like something else), not 3"),
         ("note: " + "x" * 99, "`note` of cluster.groups must be at most 20 characters long, not 'xxx"),
         ("note: hey!", "`note` of cluster.groups: no exclamation marks, please"),
+        ("since: soon", "`since` of cluster.groups must be a valid date or datetime, input is too short, not 'soon'"),
         ("note: explode", "cluster.groups: RuntimeError: boom"),
         ("method: eom\n      eps: 0.125", "cluster.groups: `eps` 0.125 needs `method: leaf`"),
     ],
@@ -254,7 +255,13 @@ def test_files_that_are_no_text_are_refused(data, message, tmp_path: Path, host)
         load(tmp_path / "mine.yaml", host)
 
 
-def test_a_file_that_may_not_be_read_or_is_missing(tmp_path: Path, host):
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="needs a file that opens and can't be read")
+def test_a_file_that_fails_while_it_is_read(host):
+    with pytest.raises(PipelineError, match="/proc/self/mem can't be read: "):
+        load(Path("/proc/self/mem"), host)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, host):
     (tmp_path / "mine.yaml").write_text(START)
     with pytest.raises(PipelineError, match=r"there is no pipeline file .*mien.yaml'; did you mean .*mine.yaml"):
         load(tmp_path / "mien.yaml", host)

@@ -114,6 +114,7 @@ def test_a_value_is_one_scalar_unless_it_opens_a_list_mapping_or_quote(value, me
         ("embed.as=named", "a step is renamed in the file"),
         ("embed.with.width=3", "options are set without `with`: embed.width=VALUE"),
         ("reduce.from=embd", "`from` names the unknown step 'embd'; did you mean 'embed'?"),
+        ("embed.width.even.more=3", "'width' is no mapping, so it has no part 'even.more'"),
         ("embed.width.more=3", "'width' is no mapping, so it has no part 'more'"),
         ("embed.input.meen=3", "option `input.meen` of embed.tiny does not exist"),
         ("embed.width=[1", "not YAML"),
@@ -139,6 +140,16 @@ def test_mistakes_of_overrides_and_file_are_told_together(good, host):
         parse(good.replace("width: 8", "width: 800"), host, ["reduce.components=0", "nothing.x=1"], where="f.yaml")
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[0] for line in lines] == ["--set nothing.x=1", "f.yaml:11", "--set reduce.components=0"]
+
+
+def test_overrides_of_a_step_whose_stage_is_unknown_tell_that_only(good, host):
+    text = good.replace("embed.tiny", "embed.tny")
+    for key in ("embed.input.mean", "embed.x.y.z", "cluster.weights.new"):
+        with pytest.raises(PipelineError) as caught:
+            parse(text, host, [f"{key}=1"], where="f.yaml")
+        assert str(caught.value) == "f.yaml:9: there is no stage 'embed.tny'; did you mean embed.tiny?"
+    with pytest.raises(PipelineError, match=r"--set seed=1: 'seed' is an option, not a step; did you mean reduce\.seed\?"):
+        parse(text, host, ["seed=1"])
 
 
 def test_a_pipeline_made_in_python_takes_overrides_too(host):

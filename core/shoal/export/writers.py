@@ -31,10 +31,7 @@ def write_csv(path: Path, table: pa.Table) -> None:
 def _cells(column: pa.Array) -> list[str]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return ["" if text is None else csv_cell(text) for text in column.to_pylist()]
-    try:
-        texts = column.cast(pa.string()).to_pylist()
-    except pa.ArrowNotImplementedError:  # durations and the like
-        texts = [None if value is None else str(value) for value in column.to_pylist()]
+    texts = column.cast(pa.string()).to_pylist()
     return ["" if text is None else text for text in texts]
 
 
