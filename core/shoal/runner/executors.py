@@ -93,10 +93,11 @@ class Executor:
             return
         ray = self._start()
         threads = str(os.cpu_count() or 1)
-        remote = ray.remote(_answer).options(
-            num_cpus=1, max_retries=2, runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}}
-        )
-        waiting: dict[Any, int] = {remote.options(num_gpus=1 if job.gpu else 0).remote(job): n for n, job in enumerate(jobs)}
+        remote = ray.remote(_answer)
+        shared = {"num_cpus": 1, "max_retries": 2, "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}}}
+        waiting: dict[Any, int] = {}
+        for number, job in enumerate(jobs):
+            waiting[remote.options(num_gpus=1 if job.gpu else 0, **shared).remote(job)] = number
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
             for reference in ready:

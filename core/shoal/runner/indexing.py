@@ -16,7 +16,7 @@ from shoal.pipeline.plan import CONTENT_COLUMNS, IMAGE_COLUMNS
 from shoal.runner.jobs import RECEIPT
 from shoal.schema import ID
 from shoal.sources import read_bytes
-from shoal.store import ERROR, Folder
+from shoal.store import Folder
 
 KEY = ("path", "bytes", "mtime_ns")
 SEEN = pa.schema(
@@ -28,7 +28,7 @@ SEEN = pa.schema(
         *[field for field in CONTENT_COLUMNS if field.name != "bytes"],
         IMAGE_COLUMNS.field("exif"),
         pa.field("size", pa.int64()),  # bytes read; `bytes` is what the listing said
-        ERROR,
+        pa.field("error", pa.string()),
     ]
 )
 """What is known of a file that was read: kept by path, size and time of change, so that it is read once."""

@@ -15,7 +15,7 @@ from shoal.images import ImageTimeout, Limits, read
 from shoal.runner.jobs import RECEIPT
 from shoal.schema import ID
 from shoal.sources import read_bytes
-from shoal.store import ERROR, RowStore
+from shoal.store import ERRORS, RowStore
 
 if TYPE_CHECKING:
     from shoal.contract import Pixels
@@ -40,7 +40,7 @@ class MapTask:
     @property
     def schema(self) -> pa.Schema:
         """Schema of its part files."""
-        return pa.schema([ID, *self.stage.produces(), ERROR])
+        return pa.schema([ID, *self.stage.produces()])
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ class _Maker:
     def __init__(self, task: MapTask, index: int, notes: dict[str, Any]) -> None:
         self.task, self.index, self.notes = task, index, notes
         self.tables: list[pa.Table] = []
+        self.errors: dict[str, str] = {}
         self.passing: dict[str, str] = {}
         self.rows = 0
         self.seconds = 0.0
@@ -188,9 +189,7 @@ class _Maker:
                 self._answer(Batch(batch.rows.slice(row, 1), images))
             return
         self._check(answer, batch)
-        rows = len(batch)
-        ids = batch.rows["id"].cast(pa.string())
-        self.tables.append(pa.table([ids, *answer.columns, pa.nulls(rows, pa.string())], schema=self.task.schema))
+        self.tables.append(pa.table([batch.rows["id"], *answer.columns], schema=self.task.schema))
 
     def _check(self, answer: pa.Table, batch: Batch) -> None:
         title, want = self.task.stage.title(), self.task.stage.produces()
@@ -202,24 +201,25 @@ class _Maker:
     def _fail(self, image: str, error: Exception) -> None:
         """Keep the reason for ever where the bytes are at fault; pass it on where it may be gone next time."""
         if isinstance(error, ImageError) and not isinstance(error, ImageTimeout):
-            row: dict[str, Any] = {field.name: None for field in self.task.schema}
-            self.tables.append(pa.Table.from_pylist([{**row, "id": image, "error": str(error)}], schema=self.task.schema))
+            self.errors[image] = str(error)
         elif isinstance(error, (_Gone, ImageTimeout)):
             self.passing[image] = str(error)
         else:
             self.passing[image] = f"{type(error).__name__}: {error}"
 
     def keep(self) -> None:
-        """Write the rows as one part file, sorted by id."""
+        """Write the rows as one part file, and the reasons of the failures as another; both sorted by id."""
         if self.tables:
             self.task.rows.write(pa.concat_tables(self.tables).sort_by("id").combine_chunks(), self.task.epoch)
+        rows = [{"id": image, "error": reason} for image, reason in sorted(self.errors.items())]
+        self.task.rows.write_errors(pa.Table.from_pylist(rows, schema=ERRORS), self.task.epoch)
 
     def receipt(self, reading: float) -> dict[str, Any]:
         """Return what the driver hears."""
         return {
             "task": self.index,
             "rows": self.rows,
-            "computed": sum(table.num_rows for table in self.tables),
+            "computed": sum(table.num_rows for table in self.tables) + len(self.errors),
             "seconds": self.seconds,
             "reading": reading if self.index == 0 else 0.0,
             "notes": json.dumps(self.notes, default=str),

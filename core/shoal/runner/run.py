@@ -1,5 +1,6 @@
 """One run from the source to its record."""
 
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from shoal.contract import MapStage
 from shoal.errors import RunFailed, ShoalError, UsageError
 from shoal.host import Host
-from shoal.kinds import Indexer
+from shoal.kinds import LISTING, Indexer
 from shoal.pipeline.plan import Plan, PlannedStep
 from shoal.records import RunRecord, StepRecord
 from shoal.runner.environment import commit, versions
@@ -123,44 +124,51 @@ def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOption
 def _index(run: _Run) -> RunState:
     """List the source, read what is new, and write the run's files and images."""
     step, began = run.plan.index, perf_counter()
-    stage = step.stage
-    if not isinstance(stage, Indexer):
-        raise UsageError(f"the first step must be an index stage, and {stage.title()} is none")
-    listing = pa.concat_tables(list(stage.list_files(run.source)) or [stage.produces().empty_table()])
-    seen = seen_before(run.store.index)
+    if not isinstance(step.stage, Indexer):
+        raise UsageError(f"the first step must be an index stage, and {step.stage.title()} is none")
+    listing = pa.concat_tables(list(step.stage.list_files(run.source)) or [LISTING.empty_table()])
+    if not listing.num_rows:
+        raise UsageError(f"{run.source} holds no file; name a folder of images")
     good = listing.filter(pc.is_null(listing["reason"]))
+    seen = seen_before(run.store.index)
     new = good if step.name in run.options.force else good.filter(pc.is_null(match(good, seen)))
     passing: dict[str, str] = {}
     if new.num_rows:
-        run.progress.start(step.name, new.num_rows)
-        job = IndexJob(run.store.index, run.options.limits)
-        place = Placement(seconds_a_row=PROBE_SECONDS)
-        for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), place):
-            passing |= _failures(receipt)
-            run.progress.advance(step.name, receipt["rows"][0].as_py())
-        run.progress.finish(step.name, f"{new.num_rows} files read")
+        passing = _read(run, new)
         seen = seen_before(run.store.index)
     files = file_table(listing, seen, passing, step.name)
     images = image_table(files, seen)
     run.folder.write_table(FILES, files)
     run.folder.write_table(IMAGES, images)
     run.record.files, run.record.images = files.num_rows, images.num_rows
-    where = run.executor.describe(Placement()) if new.num_rows else "cached"
-    _note(run, record_of(step).model_copy(update={
-        "seconds": perf_counter() - began, "where": where,
-        "rows": files.num_rows, "computed": new.num_rows,
-        "cached": good.num_rows - new.num_rows, "failed": pc.sum(pc.equal(files["status"], "failed")).as_py() or 0}))  # fmt: skip
-    if not files.num_rows:
-        raise UsageError(f"{run.source} holds no file; name a folder of images")
+    facts = {
+        "where": run.executor.describe(Placement()) if new.num_rows else "cached",
+        "seconds": perf_counter() - began,
+        "rows": files.num_rows,
+        "computed": new.num_rows,
+        "cached": good.num_rows - new.num_rows,
+        "failed": pc.sum(pc.equal(files["status"], "failed")).as_py(),
+    }
+    _note(run, record_of(step).model_copy(update=facts))
     if not images.num_rows:
-        reason = files["reason"].drop_null()
-        raise RunFailed(f"none of the {files.num_rows} files of {run.source} is an image that can be read ({reason[0]})")
+        reason = files["reason"].drop_null()[0]
+        raise RunFailed(f"none of the {files.num_rows} files of {run.source} is an image that can be read ({reason})")
     return RunState(run.store, run.folder, run.plan, images)
 
 
-def _failures(receipt: pa.Table) -> dict[str, str]:
-    import json
+def _read(run: _Run, new: pa.Table) -> dict[str, str]:
+    """Read files that were never seen; return the reasons of those that could not be, by path."""
+    name, passing = run.plan.index.name, {}
+    run.progress.start(name, new.num_rows)
+    job = IndexJob(run.store.index, run.options.limits)
+    for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), Placement(seconds_a_row=PROBE_SECONDS)):
+        passing |= _failures(receipt)
+        run.progress.advance(name, receipt["rows"][0].as_py())
+    run.progress.finish(name, f"{new.num_rows} files read")
+    return passing
 
+
+def _failures(receipt: pa.Table) -> dict[str, str]:
     return dict(json.loads(receipt["failures"][0].as_py()))
 
 
@@ -173,8 +181,11 @@ def _steps(run: _Run, state: RunState) -> None:
         try:
             work = map_pass if maps else table_round
             records = work(state, maps or ready, run.executor, run.options, run.progress)
-        except ShoalError as error:
-            raise RunFailed(f"step {_names(maps or ready)} failed: {error}") from error
+        except UsageError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            told = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
+            raise RunFailed(f"step {_names(maps or ready)} failed: {told}") from error
         for record in records:
             _note(run, record)
         _check_failures(run, state)

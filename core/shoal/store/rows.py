@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,16 +12,15 @@ from shoal.schema import ID
 from shoal.store.files import Folder
 from shoal.vectors import from_numpy, to_numpy
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+ERRORS = pa.schema([ID, pa.field("error", pa.string())])
+"""Ids that a stage can't answer, each with the reason."""
 
-ERROR = pa.field("error", pa.string())
-"""Null for a row that was answered; else the reason why this image can't be."""
+GOOD, BAD = "rows", "errors"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part file: rows of some ids. `epoch` counts forced recomputations; the highest one's row holds."""
+    """A part file of some ids. `epoch` counts forced recomputations; the highest one's row holds."""
 
     name: str
     epoch: int
@@ -32,7 +30,8 @@ class Part:
 class RowStore:
     """The rows of one stage fingerprint.
 
-    Part files are named by the ids in them, never by who wrote them, so a repeated task writes the same file.
+    Part files are named by the ids in them, never by who wrote them, so a repeated task writes the same file. Errors lie
+    in files of their own: Parquet can't hold a vector that is null.
 
     Attributes:
         folder: where the part files lie.
@@ -40,29 +39,38 @@ class RowStore:
 
     folder: Folder
 
-    def parts(self) -> list[Part]:
+    def parts(self, kind: str = GOOD) -> list[Part]:
         """Return the part files, newest epoch first, in the order of their first ids."""
-        names = [name for name in self.folder.names() if name.endswith(".parquet")]
+        names = [name for name in self.folder.names() if name.startswith(f"{kind}-") and name.endswith(".parquet")]
         found = [Part(name, int(name.removesuffix(".parquet").rpartition("-")[2])) for name in names]
         return sorted(found, key=lambda part: (-part.epoch, part.name))
 
     def write(self, rows: pa.Table, epoch: int = 0) -> None:
-        """Keep rows: a table of `id`, the stage's columns and `error`."""
-        if not rows.num_rows:
+        """Keep rows: a table of `id` and the stage's columns."""
+        self._write(GOOD, rows, epoch)
+
+    def write_errors(self, errors: pa.Table, epoch: int = 0) -> None:
+        """Keep the reasons why images can't be answered: a table of `ERRORS`."""
+        self._write(BAD, errors, epoch)
+
+    def _write(self, kind: str, table: pa.Table, epoch: int) -> None:
+        if not table.num_rows:
             return
-        ids = rows["id"].to_pylist()
+        ids = table["id"].to_pylist()
         digest = hashlib.sha256("".join(ids).encode()).hexdigest()
-        self.folder.write_table(f"{min(ids)[:8]}-{digest[:12]}-{epoch:04d}.parquet", rows)
+        self.folder.write_table(f"{kind}-{min(ids)[:8]}-{digest[:12]}-{epoch:04d}.parquet", table)
 
     def known(self) -> "Known":
-        """Return which ids have rows."""
-        tables = [self.folder.read_table(part.name, ["id", "error"]) for part in self.parts()]
-        empty = pa.schema([ID, ERROR]).empty_table()
-        return Known(pa.concat_tables([table.cast(empty.schema) for table in tables] or [empty]).combine_chunks())
+        """Return which ids have rows or reasons."""
+        good = [self.folder.read_table(part.name, ["id"])["id"].cast(pa.string()) for part in self.parts()]
+        ids = pa.chunked_array([chunk for column in good for chunk in column.chunks], pa.string()).combine_chunks()
+        bad = [self.folder.read_table(part.name) for part in self.parts(BAD)]
+        errors = pa.concat_tables([ERRORS.empty_table(), *(table.cast(ERRORS) for table in bad)])
+        return Known(ids, errors)
 
     def next_epoch(self) -> int:
         """Return the epoch of a forced recomputation."""
-        return max((part.epoch for part in self.parts()), default=-1) + 1
+        return max((part.epoch for part in (*self.parts(), *self.parts(BAD))), default=-1) + 1
 
     def read(self, ids: pa.Array, columns: Sequence[str]) -> list[pa.Array | pa.ChunkedArray]:
         """Return columns with a value for each of `ids`, in their order.
@@ -70,7 +78,7 @@ class RowStore:
         Vectors are filled part by part into one array, so that memory holds them once and a part besides.
 
         Args:
-            ids: ids of which each has a row without error.
+            ids: ids of which each has a row.
             columns: names of the stage's columns.
         """
         if not len(ids):
@@ -78,10 +86,7 @@ class RowStore:
             return [pa.array([], schema.field(name).type) for name in columns]
         builders = [_Filler(self._schema().field(name), len(ids)) for name in columns]
         for part in reversed(self.parts()):  # older epochs first: newer rows overwrite
-            table = self.folder.read_table(part.name, ["id", "error", *columns])
-            if table["error"].null_count < table.num_rows:
-                table = table.filter(pc.is_null(table["error"]))
-            _fill(builders, table, ids)
+            _fill(builders, self.folder.read_table(part.name, ["id", *columns]), ids)
         return [builder.result() for builder in builders]
 
     def _schema(self) -> pa.Schema:
@@ -94,25 +99,26 @@ class RowStore:
 
 @dataclass(frozen=True)
 class Known:
-    """Ids that have rows.
+    """What is kept of a stage.
 
     Attributes:
-        table: `id` and `error`, newest row first where an id stands twice.
+        ids: ids that have rows.
+        errors: `ERRORS`; an id that has a row as well was mended since.
     """
 
-    table: pa.Table
+    ids: pa.Array
+    errors: pa.Table
 
     @cached_property
     def failed(self) -> dict[str, str]:
         """Reason by id of the images that the stage can't answer."""
-        wrong = self.table.filter(pc.is_valid(self.table["error"]))
-        good = set(wrong["id"].to_pylist()) and set(self.table.filter(pc.is_null(self.table["error"]))["id"].to_pylist())
-        reasons = zip(wrong["id"].to_pylist(), wrong["error"].to_pylist(), strict=True)
-        return {image: reason for image, reason in reasons if image not in good}
+        wrong = self.errors.filter(pc.invert(pc.is_in(self.errors["id"], value_set=self.ids)))
+        return dict(zip(wrong["id"].to_pylist(), wrong["error"].to_pylist(), strict=True))
 
     def missing(self, ids: pa.Array) -> pa.Array:
-        """Return those of `ids` that have no row, in order."""
-        return ids.filter(pc.invert(pc.is_in(ids, value_set=self.table["id"].combine_chunks())))
+        """Return those of `ids` that have neither row nor reason, in order."""
+        known = pa.concat_arrays([self.ids, self.errors["id"].combine_chunks()])
+        return ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
 
 
 class _Filler:
@@ -154,9 +160,3 @@ def _fill(builders: "list[_Filler]", table: pa.Table, ids: pa.Array) -> None:
         table, positions = table.filter(wanted), positions.drop_null()
     for builder in builders:
         builder.add(table[builder.field.name], positions)
-
-
-def cut(ids: pa.Array, size: int) -> "Iterator[pa.Array]":
-    """Yield runs of at most `size` ids: the rows of one part file."""
-    for start in range(0, len(ids), size):
-        yield ids.slice(start, size)

@@ -1,0 +1,139 @@
+"""No row disappears: filtered is not failed, both have a reason, and the sum is the input."""
+
+from pathlib import Path
+
+import pytest
+
+from shoal.errors import RunFailed, UsageError
+from shoal.host import Host
+
+from .conftest import PIPELINE, Go, computed, save
+
+
+def reasons(run: object) -> dict[str, tuple[str, str, str]]:
+    rows = run.rejected.to_pylist()  # type: ignore[attr-defined]
+    return {Path(row["path"]).name: (row["step"], row["status"], row["reason"]) for row in rows}
+
+
+def test_filtered_and_failed_files_are_told_apart(go: Go, photos: Path) -> None:
+    (photos / "notes.txt").write_text("hello")
+    (photos / "not.jpg").write_text("hello")
+    whole = (photos / "a" / "p0001.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    run = go()
+    found = reasons(run)
+    assert found["notes.txt"][:2] == ("index", "filtered")
+    assert found["not.jpg"][:2] == ("index", "failed")
+    assert found["cut.jpg"][:2] == ("embed", "failed")
+    assert all(reason for *_, reason in found.values())
+    assert (run.record.files, run.record.accepted, run.record.rejected) == (27, 24, 3)
+    assert run.table("cluster").num_rows == 24
+
+
+def test_a_bad_image_is_remembered_and_not_tried_again(go: Go, photos: Path) -> None:
+    whole = (photos / "a" / "p0001.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    go()
+    again = go()
+    assert computed(again)["embed"] == 0
+    assert reasons(again)["cut.jpg"][1] == "failed"
+
+
+def test_a_stage_that_raises_on_one_row_costs_that_row_only_and_is_tried_again(go: Go) -> None:
+    first = go()
+    victim = first.images["id"][3].as_py()
+    text = PIPELINE.replace("embed.colours", f"embed.colours\n    with: {{stop_at: {victim}}}")
+    # Another side makes another fingerprint, of which nothing is kept.
+    run = go(text, overrides=("embed.side=8",))
+    assert run.record.rejected == 1
+    assert next(iter(reasons(run).values())) == ("embed", "failed", "ValueError: this picture upsets me")
+    healed = go(overrides=("embed.side=8",))
+    assert (computed(healed)["embed"], healed.record.rejected) == (1, 0)
+
+
+def test_too_many_failures_fail_the_run_loudly(go: Go, photos: Path) -> None:
+    whole = (photos / "a" / "p0001.jpg").read_bytes()
+    for number in range(6):
+        (photos / f"cut{number}.jpg").write_bytes(whole[: len(whole) // 2 + number])
+    with pytest.raises(RunFailed, match=r"6 of 30 images failed, over max_failed=0.1; the first at step 'embed'"):
+        go(overrides=("max_failed=0.1",))
+    assert go(overrides=("max_failed=0.5",)).record.status == "done"
+
+
+def test_a_file_that_vanishes_during_the_run_is_not_held_against_its_bytes(go: Go, photos: Path, host: Host) -> None:
+    from shoal_plugins.index.folder import FolderIndexer as Folder
+
+    victim = save(photos, 55)
+    kept = victim.read_bytes()
+    go()
+    victim.unlink()
+    # A listing that still names the file: what a slow walk over a network folder gives.
+    import pyarrow as pa
+
+    from shoal.kinds import LISTING
+
+    class Stale(Folder):
+        name = "stale"
+
+        def list_files(self, source: str):  # type: ignore[no-untyped-def]
+            yield from super().list_files(source)
+            yield pa.Table.from_pylist([{"path": str(victim), "bytes": 1, "mtime_ns": 1}], schema=LISTING)
+
+    host.stages["index", "stale"] = Stale
+    try:
+        run = go(PIPELINE.replace("index.folder", "index.stale"))
+    finally:
+        del host.stages["index", "stale"]
+    assert reasons(run)[victim.name][:2] == ("index", "failed")
+    victim.write_bytes(kept)
+    assert go().record.rejected == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("columns", "answered the columns"),
+        ("type", "answered cluster as float"),
+        ("twice", "answered some id twice"),
+        ("stranger", "answered a id that it was not shown"),
+    ],
+)
+def test_a_stage_that_breaks_its_contract_is_named(go: Go, how: str, message: str) -> None:
+    text = PIPELINE.replace("cluster.split", f"cluster.liar\n    with: {{how: {how}}}")
+    with pytest.raises(RunFailed, match=f"step 'cluster' failed: cluster.liar {message}"):
+        go(text)
+
+
+def test_weights_that_are_missing_are_one_sentence(go: Go) -> None:
+    with pytest.raises(
+        RunFailed, match=r"^step 'embed' failed: the weights of embed.colours are missing; run `paint` first$"
+    ):
+        go(PIPELINE.replace("embed.colours", "embed.colours\n    with: {broken: true}"))
+
+
+def test_a_failed_run_is_in_the_catalogue_with_its_error(go: Go, tmp_path: Path) -> None:
+    from shoal.catalogue import runs
+    from shoal.store import Store
+
+    with pytest.raises(RunFailed):
+        go(PIPELINE.replace("cluster.split", "cluster.liar"))
+    record = runs(Store.open(tmp_path / "out"))[-1]
+    assert record.status == "failed"
+    assert "cluster.liar answered the columns" in record.error
+
+
+def test_empty_and_unreadable_sources_say_so(go: Go, photos: Path) -> None:
+    import shutil
+
+    for path in photos.iterdir():
+        shutil.rmtree(path)
+    with pytest.raises(UsageError, match="holds no file"):
+        go()
+    (photos / "a.txt").write_text("x")
+    with pytest.raises(RunFailed, match="none of the 1 files"):
+        go()
+
+
+def test_an_unknown_step_to_force_is_wrong_use(go: Go) -> None:
+    with pytest.raises(UsageError, match="--force names 'clutser', which is no step of small"):
+        go(force=frozenset({"clutser"}))

@@ -1,0 +1,56 @@
+"""The same run on real Ray: same tables, workers named, troubles in one sentence."""
+
+import pytest
+
+from shoal.errors import RunFailed, UsageError
+
+from .conftest import PIPELINE, Go
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_cluster() -> object:
+    """One Ray for the module: starting it takes longer than all the tests."""
+    import ray
+
+    context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield context
+    ray.shutdown()
+
+
+def test_ray_gives_the_same_tables_as_this_process(go: Go, tmp_path: object) -> None:
+    here = go()
+    tables = {step: here.table(step) for step in ("embed", "reduce", "cluster", "label")}
+    there = go(where="ray", force=frozenset({"index", "embed"}))
+    assert there.record.step("embed").where == "ray: 2 x 1 cpu"
+    assert there.record.step("embed").backend == "numpy"
+    assert there.record.step("cluster").where == "ray"
+    for step, table in tables.items():
+        assert there.table(step).equals(table), step
+
+
+def test_rows_are_computed_once_by_several_workers(go: Go, tmp_path: object) -> None:
+    from pathlib import Path
+
+    log = Path(str(tmp_path)) / "log"
+    go(PIPELINE.replace("embed.colours", f"embed.colours\n    with: {{log: {log}}}\n    run: {{actors: 2}}"), where="ray")
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert len({image for _, image in lines}) == len(lines) == 24
+
+
+def test_trouble_on_a_worker_is_one_sentence_with_the_trace_kept(go: Go) -> None:
+    with pytest.raises(RunFailed, match=r"^step 'embed' failed: the weights of embed.colours are missing") as caught:
+        go(PIPELINE.replace("embed.colours", "embed.colours\n    with: {broken: true}"), where="ray")
+    assert any("in setup" in note for note in caught.value.__cause__.__notes__)
+
+
+def test_a_bad_row_on_a_worker_costs_itself(go: Go) -> None:
+    victim = go().images["id"][3].as_py()
+    run = go(PIPELINE.replace("embed.colours", f"embed.colours\n    with: {{side: 8, stop_at: {victim}}}"), where="ray")
+    assert run.record.rejected == 1
+
+
+def test_workers_that_never_fit_are_refused_before_anything_waits(go: Go) -> None:
+    with pytest.raises(UsageError, match="workers of 3 CPUs and 0 GPUs do not fit"):
+        go(PIPELINE.replace("embed.colours", "embed.colours\n    run: {cpus: 3}"), where="ray")

@@ -1,0 +1,97 @@
+"""Rows of map stages: what goes in comes out, in the order asked for, whatever the parts."""
+
+import tempfile
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.errors import StoreError, UsageError
+from shoal.store import Folder, RowStore, Store
+from shoal.store.rows import ERRORS
+from shoal.vectors import from_numpy, to_numpy
+
+
+def table(ids: list[int], epoch: int = 0) -> pa.Table:
+    vectors = np.array([[number, number + epoch] for number in ids], dtype=np.float32).reshape(-1, 2)
+    names = pa.array([f"{number:064x}" for number in ids], pa.string())
+    return pa.table({"id": names, "embedding": from_numpy(vectors), "word": pa.array([f"w{number}" for number in ids])})
+
+
+def name(numbers: list[int]) -> pa.Array:
+    return pa.array([f"{number:064x}" for number in numbers], pa.string())
+
+
+@given(
+    parts=st.lists(st.lists(st.integers(0, 40), unique=True, min_size=1), min_size=1, max_size=5),
+    wanted=st.data(),
+)
+def test_rows_come_back_in_the_order_asked_for(parts: list[list[int]], wanted: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = RowStore(Folder(folder))
+        for part in parts:
+            rows.write(table(sorted(part)))
+        have = sorted({number for part in parts for number in part})
+        order = wanted.draw(st.lists(st.sampled_from(have), unique=True))
+        vectors, words = rows.read(name(order), ["embedding", "word"])
+        assert words.to_pylist() == [f"w{number}" for number in order]
+        assert to_numpy(vectors)[:, 0].tolist() == order if order else len(vectors) == 0
+        assert sorted(rows.known().ids.unique().to_pylist()) == name(have).to_pylist()
+        assert rows.known().missing(name([*order, 99])).to_pylist() == name([99]).to_pylist()
+
+
+def test_a_newer_epoch_stands_for_older_rows(tmp_path: object) -> None:
+    rows = RowStore(Folder(str(tmp_path)))
+    rows.write(table([1, 2, 3]))
+    assert rows.next_epoch() == 1
+    rows.write(table([2], epoch=7), epoch=1)
+    vectors, _ = rows.read(name([1, 2, 3]), ["embedding", "word"])
+    assert to_numpy(vectors).tolist() == [[1, 1], [2, 9], [3, 3]]
+
+
+def test_the_same_rows_make_the_same_file(tmp_path: object) -> None:
+    rows = RowStore(Folder(str(tmp_path)))
+    rows.write(table([1, 2]))
+    rows.write(table([1, 2]))
+    assert len(rows.parts()) == 1
+
+
+def test_an_error_is_known_until_a_row_mends_it(tmp_path: object) -> None:
+    rows = RowStore(Folder(str(tmp_path)))
+    rows.write_errors(pa.table({"id": name([5]), "error": ["cut off"]}, schema=ERRORS))
+    assert rows.known().failed == {name([5])[0].as_py(): "cut off"}
+    assert len(rows.known().missing(name([5]))) == 0
+    rows.write(table([5]), epoch=1)
+    assert rows.known().failed == {}
+
+
+def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = Folder(str(tmp_path))
+    monkeypatch.setattr(pq, "write_table", stop)
+    with pytest.raises(StoreError, match="is full; free some room"):
+        RowStore(folder).write(table([1]))
+    assert folder.names() == []
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path: object) -> None:
+    from pathlib import Path
+
+    place = Path(str(tmp_path))
+    (place / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"holds other things \(holiday.jpg"):
+        Store.open(place, create=True)
+    with pytest.raises(UsageError, match="holds no shoal run; make one with"):
+        Store.open(place / "none")
+    (place / "shoal.json").write_text('{"format": 99}')
+    with pytest.raises(StoreError, match="store format 99"):
+        Store.open(place)
+    (place / "shoal.json").write_text("{")
+    with pytest.raises(StoreError, match="is damaged"):
+        Store.open(place)
