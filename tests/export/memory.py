@@ -53,12 +53,26 @@ STEPS = (Folder(), Mean(), Brightest(), First(), Formula(), Flat(), Nothing())
 
 
 @dataclass(frozen=True)
+class Files:
+    """The files of a run, by name."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    def exists(self, name: str) -> bool:
+        return name in self.kept
+
+    def read(self, name: str) -> bytes:
+        return self.kept[name]
+
+
+@dataclass(frozen=True)
 class InMemory:
     """A run as `shoal.export` wants it."""
 
     pipeline: Pipeline = field(default_factory=lambda: Pipeline.of(STEPS, name="memory"))
     tables: dict[str, pa.Table] = field(default_factory=lambda: dict(TABLES))
     images: pa.Table = field(default_factory=lambda: IMAGES)
+    folder: Files = field(default_factory=Files)
     files: pa.Table = field(default_factory=lambda: FILES)
 
     def only(self, *names: str) -> "InMemory":

@@ -14,7 +14,7 @@ from shoal.export.writers import BLOCK, write_csv, write_vectors
 from shoal.pipeline import Step
 from shoal.schema import vector
 
-from .memory import IDS, TABLES, VECTORS, InMemory
+from .memory import IDS, TABLES, VECTORS, Files, InMemory
 from .stages import Brightest, Mean
 
 
@@ -62,18 +62,16 @@ def test_the_workflow_says_what_the_tables_say(tmp_path: Path):
         ["1", "'=cmd()", "1", "'+x"],
     ]
     assert (tmp_path / "S8_organization_log.txt").read_text(encoding="utf-8").splitlines() == [
-        "planned\t-\t/p/c.png\t->\tfish/c.png",
-        "planned\t-\t/p/c2.png\t->\tfish/c2.png",
+        "planned: /p/c.png -> fish/c.png",
+        "planned: /p/c2.png -> fish/c2.png",
     ]
     assert yaml.safe_load((tmp_path / "run_config.yaml").read_text())["name"] == "memory"
 
 
-def test_receipts_tell_what_was_really_done(tmp_path: Path):
-    receipts = pa.table(
-        {"source": ["/p/a"], "target": ["x/a"], "operation": ["move"], "status": ["failed"], "reason": ["no room\x1b[2J"]}
-    )
-    export(InMemory(), "workflow", tmp_path, receipts=receipts)
-    assert (tmp_path / "S8_organization_log.txt").read_text() == "failed\tmove\t/p/a\t->\tx/a\tno room\n"
+def test_once_organised_the_log_tells_what_was_really_done(tmp_path: Path):
+    folder = Files({"organization_log.txt": b"done: /p/a -> x/a\n"})
+    export(InMemory(folder=folder), "workflow", tmp_path)
+    assert (tmp_path / "S8_organization_log.txt").read_text() == "done: /p/a -> x/a\n"
 
 
 def test_images_without_a_vector_are_in_neither_file(tmp_path: Path):

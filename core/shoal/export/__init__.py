@@ -4,8 +4,6 @@ from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
 
-import pyarrow as pa
-
 from shoal.errors import UsageError
 from shoal.export.publish import OURS, publishing
 from shoal.export.source import Exportable
@@ -19,9 +17,7 @@ FORMATS = ("workflow", "csv", "parquet")
 CONFIG = "run_config.yaml"
 
 
-def export(
-    run: Exportable, how: str, folder: str | Path, *, receipts: pa.Table | None = None, force: bool = False
-) -> list[Path]:
+def export(run: Exportable, how: str, folder: str | Path, *, force: bool = False) -> list[Path]:
     """Write a run's tables into a folder and return the files, by name.
 
     - `workflow`: the files of the step-by-step workflow, see `shoal.export.workflow`.
@@ -35,7 +31,6 @@ def export(
         run: the run.
         how: `workflow`, `csv` or `parquet`.
         folder: is made where it does not exist.
-        receipts: what the organiser did (`source`, `target`, `operation`, `status`, `reason`), for the workflow's log.
         force: replace files that something else wrote, or that were changed since.
 
     Raises:
@@ -50,7 +45,7 @@ def export(
     place = Path(folder).expanduser()
     with publishing(place, how, force) as new:
         if how == "workflow":
-            write_workflow(run, new, receipts)
+            write_workflow(run, new)
         elif how == "csv":
             _csv(run, new)
         else:

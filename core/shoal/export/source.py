@@ -8,6 +8,16 @@ import pyarrow as pa
 from shoal.pipeline import Pipeline, Step
 
 
+class RunFolder(Protocol):
+    """The files of a run."""
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file of that name."""
+
+    def read(self, name: str) -> bytes:
+        """Return its bytes."""
+
+
 class Exportable(Protocol):
     """A run whose tables can be read.
 
@@ -15,6 +25,7 @@ class Exportable(Protocol):
         pipeline: what was run.
         files: a row a file of the source: path, id, status, step, reason.
         images: a row an image of the result: id, path, paths, item, view, bytes, width, height, format.
+        folder: holds `organization_log.txt` once the run was organised.
     """
 
     @property
@@ -28,6 +39,10 @@ class Exportable(Protocol):
     @property
     def images(self) -> pa.Table:
         """The images of the result, sorted by id."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's own files."""
 
     def table(self, step: str) -> pa.Table:
         """Return what a step made."""

@@ -7,7 +7,7 @@
 | `S2_clustering.csv` | id, cluster (-1 is noise), strength, outlier, path |
 | `S3_sampled_images.json` | cluster -> ids of its representatives, the best first |
 | `S5_cluster_labels.csv` | cluster, label, size, reason |
-| `S8_organization_log.txt` | what became of each file: status, operation, source, target, reason |
+| `S8_organization_log.txt` | what became of each file when the run was organised, or what its organise step planned |
 | `run_config.yaml` | the pipeline with every option: `shoal run run_config.yaml IMAGES` makes the run again |
 
 A file is left out where the pipeline has no step for it.
@@ -24,8 +24,11 @@ from shoal.export.writers import rows, write_csv, write_list, write_mapping, wri
 from shoal.pipeline import Step
 from shoal.text import terminal
 
+LOG = "organization_log.txt"
+"""What `shoal organize` writes down with the run."""
 
-def write_workflow(run: Exportable, folder: Path, receipts: pa.Table | None) -> None:
+
+def write_workflow(run: Exportable, folder: Path) -> None:
     """Write the workflow's files of a run into a folder."""
     images = run.images.select(["id", "path"])
     write_mapping(folder / "S0_image_index.json", ((row["id"], row["path"]) for row in rows(images)))
@@ -39,17 +42,10 @@ def write_workflow(run: Exportable, folder: Path, receipts: pa.Table | None) -> 
         write_mapping(folder / "S3_sampled_images.json", _samples(run, sample))
     if label:
         _labels(run, label, folder)
-    if receipts is not None:
-        _log(receipts, folder)
+    if run.folder.exists(LOG):
+        (folder / "S8_organization_log.txt").write_bytes(run.folder.read(LOG))
     elif organize:
-        plan = run.table(organize.name)
-        planned = {"operation": pa.nulls(len(plan), pa.string()), "status": pa.repeat("planned", len(plan))}
-        _log(
-            pa.table(
-                {"source": plan["source"], "target": plan["target"], "reason": pa.nulls(len(plan), pa.string()), **planned}
-            ),
-            folder,
-        )
+        _planned(run.table(organize.name), folder)
 
 
 def embedding_step(run: Exportable) -> Step | None:
@@ -100,8 +96,7 @@ def clusters_of(run: Exportable, step: Step) -> Step | None:
     return next(reversed(named or found), None)
 
 
-def _log(receipts: pa.Table, folder: Path) -> None:
+def _planned(plan: pa.Table, folder: Path) -> None:
     with (folder / "S8_organization_log.txt").open("w", encoding="utf-8") as file:
-        for row in rows(receipts.select(["status", "operation", "source", "target", "reason"])):
-            words = [row["status"], row["operation"] or "-", row["source"], "->", row["target"], row["reason"] or ""]
-            file.write("\t".join(terminal(word) for word in words).rstrip() + "\n")
+        for row in rows(plan.select(["source", "target"])):
+            file.write(terminal(f"planned: {row['source']} -> {row['target']}") + "\n")
