@@ -1,0 +1,1 @@
+"""Visualisers: the parts of a run's report."""

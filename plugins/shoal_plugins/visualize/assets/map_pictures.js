@@ -1,0 +1,129 @@
+// ---- pictures: from the page itself, or from sprite sheets beside it, read when first wanted
+const KEPT_SHEETS = 48; // decoded sheets kept: about 3.5 MB each
+const inPage = Array.isArray(DATA.pictures.data), SIZES = inPage ? null : bytes(DATA.pictures.sizes), images = new Map();
+
+function image(key, source) {
+  let found = images.get(key);
+  if (found) {
+    if (!inPage) { images.delete(key); images.set(key, found); } // youngest last
+    return found;
+  }
+  found = new Image();
+  found.decoding = "async";
+  found.addEventListener("load", () => { found.dataset.ready = "yes"; pictureCame(); });
+  found.src = source;
+  images.set(key, found);
+  if (!inPage && images.size > KEPT_SHEETS) images.delete(images.keys().next().value);
+  return found;
+}
+// Returns [image, x, y, width, height], or null while there is none.
+function picture(i) {
+  if (inPage) {
+    if (!DATA.pictures.data[i]) return null;
+    const found = image(i, "data:image/jpeg;base64," + DATA.pictures.data[i]);
+    return found.dataset.ready ? [found, 0, 0, found.naturalWidth, found.naturalHeight] : null;
+  }
+  const { sheet, cell, columns } = DATA.pictures, width = SIZES[2 * i], height = SIZES[2 * i + 1];
+  if (!width) return null;
+  const number = Math.floor(i / sheet), place = i % sheet;
+  const found = image(number, FILES + "sheet-" + String(number).padStart(5, "0") + ".jpg");
+  return found.dataset.ready ? [found, (place % columns) * cell, Math.floor(place / columns) * cell, width, height] : null;
+}
+// Draws image i into a canvas of its own; tells whether it could.
+function paint(canvas, i, longest) {
+  const found = picture(i);
+  canvas.hidden = !found;
+  if (!found) return false;
+  const [source, x, y, width, height] = found, factor = Math.min(longest / Math.max(width, height), 2);
+  const shownWidth = Math.max(1, Math.round(width * factor)), shownHeight = Math.max(1, Math.round(height * factor));
+  const ratio = Math.min(2, devicePixelRatio || 1);
+  canvas.width = shownWidth * ratio;
+  canvas.height = shownHeight * ratio;
+  canvas.style.width = shownWidth + "px";
+  canvas.style.height = shownHeight + "px";
+  canvas.getContext("2d").drawImage(source, x, y, width, height, 0, 0, canvas.width, canvas.height);
+  return true;
+}
+
+// ---- pictures on the map: as many as fit without covering one another, the same ones while the view only pans
+const PICTURE = 58, MOST_FROM_SHEETS = 400;
+let pictures = inPage && COUNT <= 2000, chosenScale = 0, chosen = [];
+function choose() {
+  if (chosenScale === view.scale) return chosen;
+  chosenScale = view.scale;
+  chosen = [];
+  const taken = new Map(), side = PICTURE / view.scale;
+  const step = 7919 % COUNT || 1; // an even spread over clusters: 7919 is prime, so all come unless it divides the count
+  for (let k = 0, i = 0; k < COUNT; k++, i = (i + step) % COUNT) {
+    if (off[WHICH[i]]) continue;
+    const cx = Math.floor(X[i] / side), cy = Math.floor(Y[i] / side);
+    let free = true;
+    for (let ax = cx - 1; free && ax <= cx + 1; ax++) {
+      for (let ay = cy - 1; free && ay <= cy + 1; ay++) {
+        const other = taken.get(ax * 1e6 + ay);
+        if (other !== undefined && Math.abs(X[other] - X[i]) < side && Math.abs(Y[other] - Y[i]) < side) free = false;
+      }
+    }
+    if (free) { taken.set(cx * 1e6 + cy, i); chosen.push(i); }
+  }
+  return chosen;
+}
+function inView(i) {
+  const x = screenX(i), y = screenY(i);
+  return x > -PICTURE && y > -PICTURE && x < view.width + PICTURE && y < view.height + PICTURE;
+}
+function drawPictures() {
+  const visible = choose().filter((i) => inView(i) && !off[WHICH[i]]);
+  if (!inPage) {
+    let inside = 0;
+    for (let i = 0; i < COUNT && inside <= MOST_FROM_SHEETS; i++) if (inView(i)) inside++;
+    if (inside > MOST_FROM_SHEETS) return;
+  }
+  for (const i of visible) {
+    const found = picture(i);
+    if (!found) continue;
+    const [source, x, y, width, height] = found, square = Math.min(width, height), half = PICTURE / 2 - 5;
+    const faded = (state.matches !== null && !state.matches[i]) || (state.focus >= 0 && state.focus !== WHICH[i]);
+    const px = screenX(i), py = screenY(i);
+    ink.globalAlpha = faded ? 0.12 : 1;
+    ink.fillStyle = CLUSTERS[WHICH[i]].colour;
+    ink.beginPath();
+    ink.roundRect(px - half - 2.5, py - half - 2.5, 2 * half + 5, 2 * half + 5, 7);
+    ink.fill();
+    ink.save();
+    ink.beginPath();
+    ink.roundRect(px - half, py - half, 2 * half, 2 * half, 5);
+    ink.clip();
+    ink.drawImage(source, x + (width - square) / 2, y + (height - square) / 2, square, square, px - half, py - half, 2 * half, 2 * half);
+    ink.restore();
+  }
+  ink.globalAlpha = 1;
+}
+function ring(i, colour, extra) {
+  ink.beginPath();
+  ink.arc(screenX(i), screenY(i), radius() + extra, 0, 2 * Math.PI);
+  ink.lineWidth = 4.5;
+  ink.strokeStyle = theme.surface;
+  ink.stroke();
+  ink.lineWidth = 2.2;
+  ink.strokeStyle = colour;
+  ink.stroke();
+}
+const theme = {};
+function readTheme() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["ink", "surface", "mark"]) theme[name] = style.getPropertyValue("--" + name).trim() || "#888";
+}
+const MOST_RINGS = 300;
+function drawOver() {
+  const ratio = Math.min(2, devicePixelRatio || 1), width = Math.round(view.width * ratio), height = Math.round(view.height * ratio);
+  if (over.width !== width || over.height !== height) { over.width = width; over.height = height; }
+  ink.setTransform(ratio, 0, 0, ratio, 0, 0);
+  ink.clearRect(0, 0, view.width, view.height);
+  if (pictures) drawPictures();
+  if (state.matches !== null && matched.length <= MOST_RINGS) {
+    for (const i of matched) if (!off[WHICH[i]] && inView(i)) ring(i, theme.mark, 2);
+  }
+  if (state.hover >= 0) ring(state.hover, theme.ink, 3);
+  if (state.pinned >= 0) ring(state.pinned, theme.mark, 4);
+}
