@@ -3,7 +3,7 @@
 | override | does |
 |---|---|
 | `cluster.min_cluster_size=15` | sets an option of the step `cluster`; the value is YAML |
-| `onnx.input.size=[224, 224]` | sets a part of an option that is a mapping |
+| `STEP.OPTION.KEY=VALUE` | sets one key of an option that is a mapping |
 | `embed=timm:NAME` | gives the step another stage of its kind; NAME is its main option; `run:` and `from:` stay |
 | `embed.run.batch=64` | sets how a step runs |
 | `reduce.from=clip` | sets which steps a step reads from |
