@@ -19,6 +19,10 @@ KEEP = 0.2
 """A word must keep this share of the cluster's best score after its rivals are weighed, else it sets nobody apart."""
 SAME = 0.5
 """Two words are one to a cluster when they share this part of the probability that it gives to either."""
+MIN_BITS = 0.05
+"""A word that tells less tells nothing."""
+MIN_LIFT = 1.2
+"""A word must be this many times as probable in a cluster as in the whole set."""
 FALLBACK = "mixed"
 
 
@@ -62,10 +66,12 @@ class Evidence:
         classes: mean probability of each class in each cluster, (clusters, 1000).
         whole: mean probability of each word in the whole set, noise included.
         mass: the same in each cluster, (clusters, words).
+        prior: share of each word's classes among the 1000.
+        reference: what the mass of a word is compared with: a mixture of `whole` and `prior`, which keeps wide words cheap
+            and gives a lone cluster a name.
         score: bits that a word tells: `weight * mass * log2(mass / reference)`, a term of a Kullback-Leibler divergence. It
             grows with how much of the cluster the word covers and with how special that is, so it neither climbs to
-            "animals" nor clings to one class. The reference mixes the whole set with ImageNet's flat prior, which keeps
-            wide words cheap and gives a lone cluster a name.
+            "animals" nor clings to one class.
     """
 
     words: tuple[Word, ...]
@@ -78,6 +84,7 @@ class Evidence:
     classes: "Floats" = field(init=False)
     whole: "Floats" = field(init=False)
     mass: "Floats" = field(init=False)
+    prior: "Floats" = field(init=False)
     reference: "Floats" = field(init=False)
     score: "Floats" = field(init=False)
 
@@ -88,21 +95,25 @@ class Evidence:
         self.classes = np.stack([self.probabilities[rows].mean(axis=0, dtype=np.float64) for rows in self.members])
         self.whole = self.probabilities.mean(axis=0, dtype=np.float64) @ self.covers
         self.mass = self.classes @ self.covers
-        prior = self.covers.mean(axis=0)
-        self.reference = self.rules.contrast * self.whole + (1 - self.rules.contrast) * prior
+        self.prior = self.covers.mean(axis=0)
+        self.reference = self.rules.contrast * self.whole + (1 - self.rules.contrast) * self.prior
         weights = np.array([word.weight for word in self.words])
         short = np.array([len(word.name.split()) <= self.rules.max_words for word in self.words])
         self.score = np.where(short, weights * bits(self.mass, self.reference), 0.0)
 
     def candidates(self, index: int) -> "NDArray[np.intp]":
-        """Return the words that tell most about a cluster and that no rule forbids, best first."""
+        """Return the words that tell most about a cluster, best first: more probable in it than in the whole set."""
         best = np.argsort(-self.score[index], kind="stable")[:CANDIDATES]
-        return np.asarray(best[self.score[index][best] > 0])
+        share = float(self.sizes[index]) / len(self.probabilities)
+        lift = min(MIN_LIFT, share**-0.5)  # a cluster that is (nearly) the whole set can't differ from it
+        special = self.mass[index][best] >= lift * self.whole[best] * (1 - 1e-9)
+        return np.asarray(best[special & (self.score[index][best] >= MIN_BITS)])
 
     def support(self, index: int, words: "NDArray[np.intp]") -> "NDArray[np.intp]":
-        """Return how many members give each word the probability `evidence` or more."""
-        shown = self.probabilities[self.members[index]] @ self.covers[:, words].astype(np.float32)
-        return np.asarray((shown >= self.rules.evidence).sum(axis=0))
+        """Return how many members show each word; a very wide word must be surer, for it gets much by chance."""
+        given = self.probabilities[self.members[index]] @ self.covers[:, words].astype(np.float32)
+        needed = np.maximum(self.rules.evidence, 1.25 * self.prior[words])
+        return np.asarray((given >= needed).sum(axis=0))
 
     def shared(self, index: int, words: "NDArray[np.intp]", others: "NDArray[np.intp]") -> "Floats":
         """Return how far two words mean the same members: an array (words, others) from 0 to 1 (weighted Jaccard)."""
