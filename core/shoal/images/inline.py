@@ -1,6 +1,7 @@
 """Says which images may be decoded in this process: those whose header bounds what they cost."""
 
 import math
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -97,3 +98,12 @@ def quiet() -> Iterator[None]:
             if _users == 0 and _catcher is not None:
                 _catcher.__exit__(None, None, None)
                 _catcher = None
+
+
+def _forget() -> None:
+    """Start anew in a forked process: a thread that is not in it may have held the lock."""
+    global _lock, _users, _catcher
+    _lock, _users, _catcher = threading.Lock(), 0, None
+
+
+os.register_at_fork(after_in_child=_forget)

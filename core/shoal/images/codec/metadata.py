@@ -1,6 +1,7 @@
 """Texts of an image: EXIF tags, and the captions that XMP, IPTC, PNG texts and comments hold."""
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -62,6 +63,8 @@ def _exif_text(name: str, value: Any) -> str:
         return _clean(" ".join(_exif_text("", part) for part in value[:64]))
     if hasattr(value, "denominator") and not isinstance(value, (int, float)):
         return str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+    with suppress(UnicodeError):  # the standard says ASCII and Pillow reads Latin-1, but cameras and editors write UTF-8
+        value = str(value).encode("latin-1").decode("utf-8")
     return _clean(str(value))
 
 
@@ -91,7 +94,8 @@ def _xmp(image: "ImageFile") -> "Iterator[tuple[str, str]]":
             if _local(name) in _XMP:
                 yield f"XMP:{_local(name)}", _clean(value)
         if _local(node.tag) in _XMP:
-            yield f"XMP:{_local(node.tag)}", _clean(", ".join(" ".join(node.itertext()).split("\n")).strip(", "))
+            parts = (" ".join(part.split()) for part in node.itertext())
+            yield f"XMP:{_local(node.tag)}", _clean(", ".join(part for part in parts if part))
 
 
 def _local(name: str) -> str:

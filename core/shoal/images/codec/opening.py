@@ -95,8 +95,10 @@ def _late_exif(data: bytes) -> bytes | None:
     return None
 
 
-def orientation(exif: "Exif") -> int:
-    """Return the EXIF orientation, 1 to 8; anything else counts as 1."""
+def orientation(image: "Image", exif: "Exif") -> int:
+    """Return the orientation that is still to be applied, 1 to 8. Pillow's TIFF reader turns the picture by itself."""
+    if image.format == "TIFF":
+        return 1
     value = exif.get(_ORIENTATION)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -105,7 +107,7 @@ def describe(image: "ImageFile", data: bytes, limits: Limits) -> Probe:
     """Return what the header of an opened image says."""
     exif = exif_of(image, data)
     width, height = image.size
-    if orientation(exif) > 4:
+    if orientation(image, exif) > 4:
         width, height = height, width
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     return Probe(width, height, kind, image.mode, _frames(image, data, limits), texts(image, exif))

@@ -30,7 +30,7 @@ def render(opened: "ImageFile", data: bytes, targets: Sequence[TargetLike], limi
     """
     bases: dict[int, Image] = {}
     answers = []
-    turn = orientation(exif_of(opened, data))
+    turn = orientation(opened, exif_of(opened, data))
     size = opened.size if turn < 5 else (opened.height, opened.width)
     reducible = opened.format in ("JPEG", "MPO")
     for target in targets:
