@@ -22,7 +22,7 @@ SAME = 0.5
 MIN_BITS = 0.05
 """A word that tells less tells nothing."""
 MIN_LIFT = 1.2
-"""A word must be this many times as probable in a cluster as in the whole set."""
+"""A word must be this many times as probable in a cluster as in the whole set, if any supported word is."""
 FALLBACK = "mixed"
 
 
@@ -102,12 +102,13 @@ class Evidence:
         self.score = np.where(short, weights * bits(self.mass, self.reference), 0.0)
 
     def candidates(self, index: int) -> "NDArray[np.intp]":
-        """Return the words that tell most about a cluster, best first: more probable in it than in the whole set."""
+        """Return the words that tell most about a cluster, best first."""
         best = np.argsort(-self.score[index], kind="stable")[:CANDIDATES]
-        share = float(self.sizes[index]) / len(self.probabilities)
-        lift = min(MIN_LIFT, share**-0.5)  # a cluster that is (nearly) the whole set can't differ from it
-        special = self.mass[index][best] >= lift * self.whole[best] * (1 - 1e-9)
-        return np.asarray(best[special & (self.score[index][best] >= MIN_BITS)])
+        return np.asarray(best[self.score[index][best] >= MIN_BITS])
+
+    def special(self, index: int, words: "NDArray[np.intp]") -> "NDArray[np.bool_]":
+        """Return which words are clearly more probable in a cluster than in the whole set."""
+        return np.asarray(self.mass[index][words] >= MIN_LIFT * self.whole[words])
 
     def support(self, index: int, words: "NDArray[np.intp]") -> "NDArray[np.intp]":
         """Return how many members show each word; a very wide word must be surer, for it gets much by chance."""
@@ -140,7 +141,8 @@ class Namer:
         for index, size in enumerate(evidence.sizes):
             words = evidence.candidates(index)
             enough = evidence.support(index, words) >= max(evidence.rules.min_support * float(size), 1)
-            self.options.append(words[enough])
+            special = enough & evidence.special(index, words)
+            self.options.append(words[special if special.any() else enough])  # a set of nothing but fish is still fish
 
     def names(self) -> list[Choice]:
         """Return a choice for each cluster, in the order of `evidence.clusters`."""
