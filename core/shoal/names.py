@@ -22,20 +22,10 @@ _MIN_BYTES = 32
 _PUNCTUATION = frozenset("-_.@+,()[]'&")
 _CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd", "Nl", "No"})
 # Letters and marks that draw nothing (Default_Ignorable_Code_Point in the Unicode character database).
-_INVISIBLE = frozenset(  # noqa: RUF005  (two lists read better)
-    [
-        0x034F,
-        0x115F,
-        0x1160,
-        0x17B4,
-        0x17B5,
-        0x3164,
-        0xFFA0,
-        *range(0x180B, 0x1810),
-        *range(0xFE00, 0xFE10),
-        *range(0xE0100, 0xE01F0),
-    ]
-)
+_INVISIBLE_RANGES = (
+    (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x3164, 0x3164), (0xFE00, 0xFE0F),
+    (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF),
+)  # fmt: skip
 _PLAIN = re.compile(r"[A-Za-z0-9_@+,()\[\]'&](?:[A-Za-z0-9_.@+,()\[\]'&-]*[A-Za-z0-9_@+,()\[\]'&-])?")
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file: also with any extension.
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|clock|conin|conout|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?:\.|$)", re.IGNORECASE)
@@ -79,7 +69,9 @@ def file_part(text: str, max_bytes: int = PART_BYTES) -> str:
 def _allowed(character: str) -> bool:
     if character.isascii():
         return character.isalnum() or character in _PUNCTUATION or character == " "
-    return unicodedata.category(character) in _CATEGORIES and ord(character) not in _INVISIBLE
+    return unicodedata.category(character) in _CATEGORIES and not any(
+        first <= ord(character) <= last for first, last in _INVISIBLE_RANGES
+    )
 
 
 def _strip(text: str) -> str:

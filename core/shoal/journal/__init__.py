@@ -32,8 +32,8 @@ __all__ = [
     "history", "organize", "preview", "resume", "undo",
 ]  # fmt: skip
 
-WORKERS = 8
-"""Threads: they wait for the disk most of the time, so more than there are cores."""
+WORKERS = 4
+"""Threads: they wait for the disk most of the time; more than a few did not make small files faster."""
 
 
 def preview(plan: "pa.Table", root: Path | str, mode: Mode = "copy", *, fallback: bool = False) -> "pa.Table":
@@ -81,7 +81,7 @@ def organize(
         before = _finish(journal, workers, on_progress)
         if before is not None and before[0] == digest and not before[1].undo:
             return before[1]
-        rows = prepare(plan, place, mode, fallback=fallback)
+        rows = prepare(plan, place, mode, fallback=fallback, earlier=journal.earlier)
         with _writable(place), journal.write():
             operation = journal.begin(mode, digest, fallback, rows)
         step("planned")
@@ -146,7 +146,8 @@ def history(root: Path | str) -> list[Operation]:
 def _to_undo(journal: Journal, number: int | None) -> Operation | None:
     operations = journal.operations()
     if number is None:
-        return next((operation for operation in reversed(operations) if operation.state != "undone"), None)
+        alive = (operation for operation in reversed(operations) if operation.state != "undone")
+        return next((operation for operation in alive if journal.effects(operation.number)), None)
     chosen = next((operation for operation in operations if operation.number == number), None)
     if chosen is None:
         raise JournalError(f"{journal.root} has no operation {number}; it has {len(operations)}, counted from 1")

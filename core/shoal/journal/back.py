@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from shoal.journal.batches import BATCH, Work
+from shoal.journal.batches import Work
 from shoal.journal.files import RefusedError, copy_to, holds, link_to, publish, same_entry
 from shoal.journal.records import Row
 from shoal.journal.steps import step
@@ -22,7 +22,7 @@ def undo_rows(work: Work) -> None:
         OSError: the same, met by the journal.
     """
     before, finished = 1 << 62, list[Row]()
-    while rows := work.journal.batch_back(work.number, _OPEN, BATCH, before=before):
+    while rows := work.journal.batch_back(work.number, _OPEN, work.batch, before=before):
         before = rows[-1].seq
         doubtful = {row.seq for row in rows if row.state != "done"}
         for row in rows:
@@ -75,6 +75,7 @@ def _restore(work: Work, row: Row) -> None:
         copy_to(target, temp, row.sha256)
         publish(temp, source)
     step("restored")
+    source.chmod(row.permissions)
     os.utime(source, ns=(source.stat().st_atime_ns, row.mtime_ns))
     row.state = "restored"
 

@@ -28,6 +28,7 @@ class Work:
         """Begin, or go on with, an operation that is in the journal."""
         self.journal = journal
         self.number = operation.number
+        self.batch = BATCH
         self.fallback = operation.fallback
         self.root = journal.root
         self.pool = pool
@@ -41,7 +42,8 @@ class Work:
         Returns:
             The first error after which the target takes no more; the rows that met it keep their state.
         """
-        return next((stop for stop in self.pool.map(lambda row: _guarded(act, row, fallen), rows) if stop is not None), None)
+        stops = list(self.pool.map(lambda row: _guarded(act, row, fallen), rows))  # all threads are at rest after this line
+        return next((stop for stop in stops if stop is not None), None)
 
     def commit(self, rows: list[Row]) -> None:
         """Write rows down."""

@@ -45,15 +45,21 @@ def sha256_of(path: Path | str) -> str:
         RefusedError: the path is no regular file.
         OSError: it can't be read.
     """
-    with open(path, "rb", buffering=0) as file:
-        return _digest(file, _regular(file))
+    with _opened(path) as (file, state):
+        return _digest(file, state)
 
 
-def _regular(file: io.FileIO) -> os.stat_result:
-    state = os.fstat(file.fileno())
-    if not stat.S_ISREG(state.st_mode):
-        raise RefusedError("it is no regular file")
-    return state
+@contextlib.contextmanager
+def _opened(path: Path | str) -> Iterator[tuple[io.FileIO, os.stat_result]]:
+    """Open a regular file for reading and tell its state; a pipe that nobody writes to does not hold the caller up."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        state = os.fstat(fd)
+        if not stat.S_ISREG(state.st_mode):
+            raise RefusedError("it is no regular file")
+        yield io.FileIO(fd, closefd=False), state
+    finally:
+        os.close(fd)
 
 
 def _digest(file: io.FileIO, state: os.stat_result, each: "Callable[[memoryview], None] | None" = None) -> str:
@@ -98,8 +104,7 @@ def copy_to(source: Path, temp: Path, sha256: str) -> os.stat_result:
         StoppedError: the target is full, read-only or broken; `temp` is gone then.
         OSError: the source can't be read.
     """
-    with open(source, "rb", buffering=0) as reader:
-        before = _regular(reader)
+    with _opened(source) as (reader, before):
         with _target_errors():
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         try:
@@ -158,8 +163,7 @@ def link_to(source: Path, target: Path, sha256: str) -> os.stat_result | None:
         StoppedError: the target is full, read-only or broken.
     """
     real = source.resolve() if source.is_symlink() else source
-    with open(real, "rb", buffering=0) as reader:
-        before = _regular(reader)
+    with _opened(real) as (reader, before):
         if _digest(reader, before) != sha256:
             raise RefusedError(CHANGED)
     try:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from shoal.errors import JournalError
-from shoal.journal.batches import BATCH, Work
+from shoal.journal.batches import Work
 from shoal.journal.files import STOPS, RefusedError, copy_to, holds, link_to, publish, same_entry, sha256_of
 from shoal.journal.records import Row
 from shoal.journal.steps import step
@@ -22,7 +22,7 @@ def carry_out(work: Work) -> None:
         OSError: the same, met by the journal.
     """
     after, finished = -1, list[Row]()
-    while rows := work.journal.batch(work.number, _OPEN, BATCH, after=after):
+    while rows := work.journal.batch(work.number, _OPEN, work.batch, after=after):
         after = rows[-1].seq
         fresh = [row for row in rows if row.state == "planned"]
         doubtful = [row for row in rows if row.state != "planned"]
@@ -118,7 +118,7 @@ def _link(work: Work, row: Row, source: Path, target: Path) -> bool:
     """Link, for a hard link or a move on one device, and return whether that was possible."""
     before = link_to(source, target, row.sha256)
     if before is not None:
-        row.size, row.mtime_ns = before.st_size, before.st_mtime_ns
+        row.note(before)
         return True
     if row.action == "hardlink":
         if not work.fallback:
@@ -129,8 +129,7 @@ def _link(work: Work, row: Row, source: Path, target: Path) -> bool:
 
 def _copy(work: Work, row: Row, source: Path, target: Path) -> None:
     temp = _temp(work, row)
-    before = copy_to(source, temp, row.sha256)
-    row.size, row.mtime_ns = before.st_size, before.st_mtime_ns
+    row.note(copy_to(source, temp, row.sha256))
     try:
         publish(temp, target)
     except BaseException:
@@ -141,7 +140,7 @@ def _copy(work: Work, row: Row, source: Path, target: Path) -> None:
 def _confirm_present(row: Row, source: Path, target: Path) -> None:
     """Make sure that the target still has the bytes, and that a source which is to be removed has no others."""
     if same_entry(source, target):
-        row.action = "copy"
+        row.action = "none"
         return
     if not holds(target, row.sha256):
         raise RefusedError("the file of the same bytes that lay at the target is gone or changed; organise again")
@@ -167,7 +166,7 @@ def _remove_source(work: Work, row: Row, *, again: bool) -> None:
         reason = f"it was copied, but its source could not be removed: {error}"
     row.state = "done"
     if reason is not None:
-        row.action, row.reason = "copy", reason
+        row.action, row.reason = "copy" if row.made else "none", reason
     step("source removed")
 
 

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from shoal.names import collision_key, inside, split_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Earlier = Mapping[tuple[str, str], tuple[str, str]]
 
 _BLOCK = 4096
 _MOST_NAMES = 1_000_000
@@ -41,7 +44,7 @@ def check_plan(plan: "pa.Table") -> None:
             )
 
 
-def prepare(plan: "pa.Table", root: Path, mode: Mode, *, fallback: bool) -> list[Row]:
+def prepare(plan: "pa.Table", root: Path, mode: Mode, *, fallback: bool, earlier: Callable[[], Earlier] = dict) -> list[Row]:
     """Return the rows of an operation, in the plan's order, with final names. Touches nothing.
 
     A name that is taken by other bytes gets the next free `_n`; side-cars follow their image. Bytes that
@@ -52,12 +55,14 @@ def prepare(plan: "pa.Table", root: Path, mode: Mode, *, fallback: bool) -> list
         root: where targets lie; resolved.
         mode: copy, move or hardlink.
         fallback: whether files that can't be linked (another device) may be copied.
+        earlier: source and id to target and hash, of files organised under this root before: one that was moved is present.
 
     Raises:
         JournalError: hard links were asked for across devices, or the copies do not fit.
     """
     rows = _read(plan, mode)
     devices = [_look(row) for row in rows]
+    _find_moved(rows, root, earlier)
     _copy_before_last_move(rows)
     names = _Names(root, _real_paths(rows) if mode == "move" else set())
     for group in _groups(rows):
@@ -70,7 +75,7 @@ def _read(plan: "pa.Table", mode: Mode) -> list[Row]:
     ids, sources, targets = (plan.column(name).to_pylist() for name in ("id", "source", "target"))
     sidecars = plan.column("sidecar").to_pylist() if "sidecar" in plan.column_names else [False] * len(ids)
     return [
-        Row(seq, key, "" if sidecar else key, source, target, mode, 0, 0)
+        Row(seq, key, "" if sidecar else key, source, target, mode, 0, 0, 0)
         for seq, (key, source, target, sidecar) in enumerate(zip(ids, sources, targets, sidecars, strict=True))
     ]
 
@@ -82,7 +87,10 @@ def _look(row: Row) -> int:
         return -1
     try:
         state = os.stat(row.source)
-        row.size, row.mtime_ns = state.st_size, state.st_mtime_ns
+        row.note(state)
+        if not stat.S_ISREG(state.st_mode):
+            _fail(row, "the source is no regular file")
+            return -1
         row.sha256 = row.sha256 or sha256_of(row.source)
         if row.action == "move" and os.path.islink(row.source):
             _fail(row, "the source is a symbolic link, which is not moved; take copy or hardlink")
@@ -101,6 +109,17 @@ def _why(error: Exception) -> str:
 
 def _fail(row: Row, reason: str) -> None:
     row.state, row.reason = "failed", reason
+
+
+def _find_moved(rows: list[Row], root: Path, earlier: Callable[[], Earlier]) -> None:
+    """Find files whose source is gone because an earlier operation moved it."""
+    gone = [row for row in rows if not os.path.lexists(row.source)]
+    targets = earlier() if gone else {}
+    for row in gone:
+        known = targets.get((row.source, row.id))
+        if known is not None and holds(root / known[0], known[1]):
+            row.target, row.sha256 = known
+            row.state, row.made, row.reason, row.action = "planned", False, None, "none"
 
 
 def _copy_before_last_move(rows: list[Row]) -> None:
@@ -157,7 +176,7 @@ class _Names:
                 inside(self.root, row.target)
             except JournalError as error:
                 _fail(row, str(error))
-        live = [row for row in group if row.state != "failed"]
+        live = [row for row in group if row.state != "failed" and row.action != "none"]
         if not live:
             return
         leader = split_name(group[0].target.rpartition("/")[2])[0]
@@ -176,6 +195,8 @@ class _Names:
 
     def _settle_row(self, row: Row, target: str, state: str) -> None:
         row.target, row.made = target, state == "free"
+        if not row.made and (row.action != "move" or not os.path.lexists(row.source)):
+            row.action = "none"
         folder, _, name = target.rpartition("/")
         self.claimed.setdefault(collision_key(folder), set()).add(collision_key(name))
         if row.made and row.mtime_ns == 0 and not os.path.lexists(row.source):

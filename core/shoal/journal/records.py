@@ -1,5 +1,7 @@
 """What the journal tells: rows, receipts, progress and the errors that carry them."""
 
+import os
+import stat
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ RECEIPTS = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),  # absolute path
         pa.field("target", pa.string(), nullable=False),  # final name, relative to the root
-        pa.field("operation", pa.string(), nullable=False),  # copy, move or hardlink: what was really done
+        pa.field("operation", pa.string(), nullable=False),  # copy, move, hardlink or none: what was really done
         pa.field("status", pa.string(), nullable=False),  # planned, done, present, failed, undone, refused
         pa.field("reason", pa.string()),  # one sentence where the status needs one
     ]
@@ -33,8 +35,8 @@ class Row:
         sha256: hash of its bytes; the id for an image, measured for a side-car; empty where the source was gone.
         source: absolute path.
         target: final name relative to the root.
-        action: copy, move or hardlink: what is done with this file.
-        size, mtime_ns: of the source, in bytes and nanoseconds.
+        action: copy, move, hardlink or none: what is done with this file, and so what an undo has to take back.
+        size, mtime_ns, permissions: of the source: bytes, nanoseconds, the bits that `chmod` takes.
         state: planned, pending, published, done, failed; on the way back undoing, restored, undone, refused.
         made: False where the target was there before, with the same bytes.
         reason: one sentence, or None.
@@ -48,14 +50,19 @@ class Row:
     action: str
     size: int
     mtime_ns: int
+    permissions: int
     state: str = "planned"
     made: bool = True
     reason: str | None = None
 
+    def note(self, source: os.stat_result) -> None:
+        """Keep what the source was like when it was read."""
+        self.size, self.mtime_ns, self.permissions = source.st_size, source.st_mtime_ns, stat.S_IMODE(source.st_mode)
+
     @property
     def status(self) -> str:
         """What a receipt says of it."""
-        return "present" if self.state == "done" and not self.made else self.state
+        return "present" if self.state in ("planned", "done") and not self.made else self.state
 
 
 @dataclass(frozen=True)

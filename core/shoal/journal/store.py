@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -21,10 +22,21 @@ CREATE TABLE operations (number INTEGER PRIMARY KEY, mode TEXT NOT NULL, state T
   fallback INTEGER NOT NULL, started REAL NOT NULL, finished REAL);
 CREATE TABLE files (operation INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, sha256 TEXT NOT NULL,
   source TEXT NOT NULL, target TEXT NOT NULL, action TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  state TEXT NOT NULL, made INTEGER NOT NULL, reason TEXT, PRIMARY KEY (operation, seq)) WITHOUT ROWID;
+  permissions INTEGER NOT NULL, state TEXT NOT NULL, made INTEGER NOT NULL, reason TEXT,
+  PRIMARY KEY (operation, seq)) WITHOUT ROWID;
 CREATE TABLE folders (operation INTEGER NOT NULL, path TEXT NOT NULL, PRIMARY KEY (operation, path)) WITHOUT ROWID;
 """
-_SELECT = "SELECT seq, id, sha256, source, target, action, size, mtime_ns, state, made, reason FROM files WHERE operation=? "
+_SELECT = (
+    "SELECT seq, id, sha256, source, target, action, size, mtime_ns, permissions, state, made, reason "
+    "FROM files WHERE operation=? "
+)
+_UPDATE = (
+    "UPDATE files SET action=?, size=?, mtime_ns=?, permissions=?, state=?, made=?, reason=? WHERE operation=? AND seq=?"
+)
+_INSERT = "INSERT INTO files VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_values = attrgetter(
+    "seq", "id", "sha256", "source", "target", "action", "size", "mtime_ns", "permissions", "state", "made", "reason"
+)
 _COUNT = "SELECT count(*) FROM files WHERE operation=? "
 _OF_STATES = "AND state IN (SELECT value FROM json_each(?)) "
 
@@ -94,7 +106,7 @@ class Journal:
         self._db.execute(
             "INSERT INTO operations VALUES (?,?,?,?,?,?,NULL)", (number, mode, "running", digest, fallback, now)
         )
-        self._db.executemany("INSERT INTO files VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", ((number, *_values(row)) for row in rows))
+        self._db.executemany(_INSERT, ((number, *_values(row)) for row in rows))
         return Operation(number, mode, "running", digest, fallback, now, len(rows))
 
     def set_state(self, number: int, state: str) -> None:
@@ -105,8 +117,8 @@ class Journal:
     def update(self, number: int, rows: Iterable[Row]) -> None:
         """Write what may change of rows; call within `write`."""
         self._db.executemany(
-            "UPDATE files SET action=?, size=?, mtime_ns=?, state=?, made=?, reason=? WHERE operation=? AND seq=?",
-            ((r.action, r.size, r.mtime_ns, r.state, r.made, r.reason, number, r.seq) for r in rows),
+            _UPDATE,
+            ((r.action, r.size, r.mtime_ns, r.permissions, r.state, r.made, r.reason, number, r.seq) for r in rows),
         )
 
     def set_states(self, number: int, before: str, after: str) -> None:
@@ -116,6 +128,11 @@ class Journal:
     def add_folders(self, number: int, folders: Iterable[str]) -> None:
         """Write down folders that are about to be made; call within `write`."""
         self._db.executemany("INSERT OR IGNORE INTO folders VALUES (?,?)", ((number, folder) for folder in folders))
+
+    def earlier(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Return source and id to target and hash of every file that is organised and not undone, the latest operation's."""
+        query = "SELECT source, id, target, sha256 FROM files WHERE state='done' ORDER BY operation"
+        return {(source, key): (target, sha256) for source, key, target, sha256 in self._read(query)}
 
     def folders(self, number: int) -> list[str]:
         """Return the folders that an operation made, deepest first."""
@@ -144,6 +161,10 @@ class Journal:
         query = _SELECT + _OF_STATES + "AND seq<? ORDER BY seq DESC LIMIT ?"
         return [_row(values) for values in self._read(query, number, json.dumps(states), before, count)]
 
+    def effects(self, number: int) -> int:
+        """Return how many files an operation really touched."""
+        return int(self._read(_COUNT + "AND state='done' AND action<>'none'", number)[0][0])
+
     def count(self, number: int, states: tuple[str, ...]) -> int:
         """Return how many rows of an operation are in one of `states`."""
         return int(self._read(_COUNT + _OF_STATES, number, json.dumps(states))[0][0])
@@ -153,25 +174,9 @@ class Journal:
             return self._db.execute(query, values).fetchall()
 
 
-def _values(row: Row) -> tuple[Any, ...]:
-    return (
-        row.seq,
-        row.id,
-        row.sha256,
-        row.source,
-        row.target,
-        row.action,
-        row.size,
-        row.mtime_ns,
-        row.state,
-        row.made,
-        row.reason,
-    )
-
-
 def _row(values: tuple[Any, ...]) -> Row:
-    seq, key, sha256, source, target, action, size, mtime_ns, state, made, reason = values
-    return Row(seq, key, sha256, source, target, action, size, mtime_ns, state, bool(made), reason)
+    seq, key, sha256, source, target, action, size, mtime_ns, permissions, state, made, reason = values
+    return Row(seq, key, sha256, source, target, action, size, mtime_ns, permissions, state, bool(made), reason)
 
 
 @contextlib.contextmanager
