@@ -32,7 +32,7 @@ def fit(picture: Image.Image, spec: ImageSpec) -> np.ndarray:
     if spec.fit == "stretch":
         return np.asarray(picture.resize((spec.width, spec.height), filters[spec.resample]))
     scale = max(spec.width / picture.width, spec.height / picture.height) * spec.overscan
-    width, height = int(picture.width * scale), int(picture.height * scale)
+    width, height = int(picture.width * scale + 1e-6), int(picture.height * scale + 1e-6)
     left, top = (width - spec.width) // 2, (height - spec.height) // 2
     resized = picture.resize((width, height), filters[spec.resample])
     return np.asarray(resized.crop((left, top, left + spec.width, top + spec.height)))
