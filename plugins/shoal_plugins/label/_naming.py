@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 40
 """Words looked at for a cluster, best first; a later one has next to no weight."""
-KEEP = 0.2
-"""A word must keep this share of the cluster's best score after its rivals are weighed, else it sets nobody apart."""
+KEEP = 0.25
+"""Against its rivals, too, a word must tell this share of what the cluster's best word tells, else it sets nobody apart."""
 SAME = 0.5
 """Two words are one to a cluster when they share this part of the probability that it gives to either."""
 MIN_BITS = 0.05
@@ -162,29 +162,31 @@ class Namer:
         waiting = [(-self._best(i), i, int(words[0])) for i, words in enumerate(self.options) if len(words)]
         heapq.heapify(waiting)
         while waiting:
-            told, index, word = heapq.heappop(waiting)
-            score, best = self._contrasted(index)
-            if score < KEEP * self._best(index):
+            _, index, word = heapq.heappop(waiting)
+            free = self._free(index)
+            if not len(free):
                 continue  # `_choice` qualifies its word
-            if best == word and score >= -told:
+            best = int(free[0])
+            if best == word:
                 self.given[index] = word
             else:
-                heapq.heappush(waiting, (-score, index, best))
+                heapq.heappush(waiting, (-float(self.evidence.score[index][best]), index, best))
 
-    def _contrasted(self, index: int) -> tuple[float, int]:
-        """Return the best score and word of a cluster when words must also set it apart from those named already."""
+    def _free(self, index: int) -> "NDArray[np.intp]":
+        """Return the words of a cluster that still set it apart from those named already, best first.
+
+        A word that means the same members as a rival's name must tell enough about this cluster against that rival:
+        "hand tools" does not beside "tools", "animals" does beside "dogs".
+        """
         evidence, words = self.evidence, self.options[index]
         if not self.given:
-            return self._best(index), int(words[0])
+            return words
         rivals, taken = np.array(list(self.given)), np.array(list(self.given.values()))
         same = evidence.shared(index, words, taken) >= SAME
-        same |= words[:, None] == taken[None, :]
         rival_mass = np.where(same, evidence.mass[np.ix_(rivals, words)].T, 0.0).max(axis=1)
-        weights = np.array([evidence.words[word].weight for word in words])
-        scores = weights * bits(evidence.mass[index][words], np.maximum(evidence.reference[words], rival_mass))
-        scores[np.isin(words, taken)] = -1.0
-        best = int(np.argmax(scores))
-        return float(scores[best]), int(words[best])
+        told = bits(evidence.mass[index][words], np.maximum(evidence.reference[words], rival_mass))
+        apart = told >= KEEP * self._best(index)
+        return np.asarray(words[apart & ~np.isin(words, taken)])
 
     def _choice(self, index: int) -> Choice:
         evidence, options = self.evidence, self.options[index]

@@ -1,6 +1,7 @@
 """Probabilities made by a formula: an image shows some classes, the rest of its mass is spread evenly."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ def group(classes: Sequence[int], images: int) -> list[Floats]:
     return [shows(classes[i % len(classes)], classes[(i + 1) % len(classes)]) for i in range(images)]
 
 
-def name(images: Sequence[Floats], clusters: Sequence[int], stage: Tags | None = None) -> list[dict[str, str]]:
+def name(images: Sequence[Floats], clusters: Sequence[int], stage: Tags | None = None) -> list[dict[str, Any]]:
     """Return the rows that `label.tags` answers."""
     table = pa.table(
         {
@@ -44,7 +45,7 @@ def name(images: Sequence[Floats], clusters: Sequence[int], stage: Tags | None =
     )
     answer = (stage or Tags()).run(table, Context())
     assert answer.schema.equals(columns(cluster=pa.int32(), label=pa.string(), reason=pa.string()))
-    rows: list[dict[str, str]] = answer.to_pylist()
+    rows: list[dict[str, Any]] = answer.to_pylist()
     return rows
 
 

@@ -74,7 +74,8 @@ def test_ranges_are_read_back(numbers: set[int]) -> None:
 
 def wordnet(*synsets: tuple[str, str, list[int]]) -> tuple[bytes, list[str]]:
     """Return a little `data.noun` and the wnids of its synsets, given as (words, gloss, numbers of parents before)."""
-    text, wnids = "  1 a licence line\n", []
+    text = "  1 a licence line\n"
+    wnids: list[str] = []
     for words, gloss, parents in synsets:
         offset = f"{len(text):08d}"
         names = words.split()
