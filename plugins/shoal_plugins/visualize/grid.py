@@ -44,7 +44,7 @@ class Grid(Visualizer):
     optional: ClassVar[pa.Schema] = columns(label=pa.string(), rank=pa.int32(), strength=pa.float32())
 
     heading: str = Field("Samples", description="Heading of the section.", min_length=1, max_length=80)
-    samples: int = Field(12, ge=1, le=100, description="Images shown of each cluster.")
+    samples: int = Field(8, ge=1, le=100, description="Images shown of each cluster.")
     page: int = Field(20, ge=1, le=500, description="Clusters shown at a time.")
     clusters: int = Field(500, ge=1, le=5000, description="Clusters shown at most; the largest are.")
     inline: int = Field(

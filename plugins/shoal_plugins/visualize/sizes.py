@@ -49,7 +49,7 @@ def _summary(clusters: list[Cluster]) -> str:
     text = summary(clusters)
     if len(sizes) < 2:
         return text
-    return f"{text} Sizes go from {min(sizes):,} to {max(sizes):,}; half of the clusters have at least {median(sizes):,.0f}."
+    return f"{text} Sizes go from {min(sizes):,} to {max(sizes):,}; the median is {median(sizes):,.0f}."
 
 
 @hookimpl

@@ -46,33 +46,42 @@ function paint(canvas, i, longest) {
 }
 
 // ---- pictures on the map: as many as fit without covering one another, the same ones while the view only pans
-const PICTURE = 58, MOST_FROM_SHEETS = 400;
-let pictures = inPage && COUNT <= 2000, chosenScale = 0, chosen = [];
+const PICTURE = 54, MOST_FROM_SHEETS = 400;
+let pictures = inPage && COUNT <= 2000, chosenScale = 0, chosen = [], drawn = [];
 function choose() {
   if (chosenScale === view.scale) return chosen;
   chosenScale = view.scale;
   chosen = [];
   const taken = new Map(), side = PICTURE / view.scale;
-  const step = 7919 % COUNT || 1; // an even spread over clusters: 7919 is prime, so all come unless it divides the count
-  for (let k = 0, i = 0; k < COUNT; k++, i = (i + step) % COUNT) {
-    if (off[WHICH[i]]) continue;
-    const cx = Math.floor(X[i] / side), cy = Math.floor(Y[i] / side);
-    let free = true;
-    for (let ax = cx - 1; free && ax <= cx + 1; ax++) {
-      for (let ay = cy - 1; free && ay <= cy + 1; ay++) {
-        const other = taken.get(ax * 1e6 + ay);
-        if (other !== undefined && Math.abs(X[other] - X[i]) < side && Math.abs(Y[other] - Y[i]) < side) free = false;
-      }
+  const stride = COUNT % 7919 ? 7919 : 7907; // prime, so that all come, evenly spread over the clusters
+  for (let noise = 0; noise < 2; noise++) { // noise only where there is room left
+    for (let k = 0, i = 0; k < COUNT; k++, i = (i + stride) % COUNT) {
+      if (off[WHICH[i]] || Number(CLUSTERS[WHICH[i]].noise) !== noise) continue;
+      const cx = Math.floor(X[i] / side), cy = Math.floor(Y[i] / side);
+      if (!crowded(i, cx, cy, side, taken)) { taken.set(cx * 1e6 + cy, i); chosen.push(i); }
     }
-    if (free) { taken.set(cx * 1e6 + cy, i); chosen.push(i); }
   }
   return chosen;
+}
+function crowded(i, cx, cy, side, taken) {
+  for (let ax = cx - 1; ax <= cx + 1; ax++) {
+    for (let ay = cy - 1; ay <= cy + 1; ay++) {
+      const other = taken.get(ax * 1e6 + ay);
+      if (other !== undefined && Math.abs(X[other] - X[i]) < side && Math.abs(Y[other] - Y[i]) < side) return true;
+    }
+  }
+  return false;
 }
 function inView(i) {
   const x = screenX(i), y = screenY(i);
   return x > -PICTURE && y > -PICTURE && x < view.width + PICTURE && y < view.height + PICTURE;
 }
+function pictureAt(px, py) {
+  const half = PICTURE / 2 - 2;
+  return drawn.find((i) => Math.abs(screenX(i) - px) < half && Math.abs(screenY(i) - py) < half) ?? -1;
+}
 function drawPictures() {
+  drawn = [];
   const visible = choose().filter((i) => inView(i) && !off[WHICH[i]]);
   if (!inPage) {
     let inside = 0;
@@ -82,6 +91,7 @@ function drawPictures() {
   for (const i of visible) {
     const found = picture(i);
     if (!found) continue;
+    drawn.push(i);
     const [source, x, y, width, height] = found, square = Math.min(width, height), half = PICTURE / 2 - 5;
     const faded = (state.matches !== null && !state.matches[i]) || (state.focus >= 0 && state.focus !== WHICH[i]);
     const px = screenX(i), py = screenY(i);
@@ -121,6 +131,7 @@ function drawOver() {
   ink.setTransform(ratio, 0, 0, ratio, 0, 0);
   ink.clearRect(0, 0, view.width, view.height);
   if (pictures) drawPictures();
+  else drawn = [];
   if (state.matches !== null && matched.length <= MOST_RINGS) {
     for (const i of matched) if (!off[WHICH[i]] && inView(i)) ring(i, theme.mark, 2);
   }

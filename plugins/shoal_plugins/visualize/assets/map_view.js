@@ -139,6 +139,8 @@ function redrawOver() { overStale = true; ask(); }
 
 function nearest(px, py) {
   const reach = Math.max(10, radius() + 3);
+  const shown = pictureAt(px, py);
+  if (shown >= 0) return shown;
   let best = -1, least = reach * reach;
   for (let i = COUNT - 1; i >= 0; i--) {
     if (off[WHICH[i]]) continue;
