@@ -225,8 +225,9 @@ class Namer:
         words = evidence.candidates(index)
         enough = evidence.support(index, words) >= min(2, evidence.sizes[index])
         room = evidence.rules.max_words - len(evidence.words[word].name.split())
+        part = evidence.covers[:, words].T @ evidence.covers[:, word] > 0  # "birds (magpie)", never "birds (hunting bow)"
         other = evidence.shared(index, words, np.array([word]))[:, 0] < SAME
-        words = words[enough & other & self._fits(words, room)]
+        words = words[enough & part & other & self._fits(words, room)]
         if not len(words):
             return None
         rival_mass = evidence.mass[np.ix_(rivals, words)].max(axis=0)

@@ -140,3 +140,9 @@ def test_any_rows_give_every_cluster_one_short_distinct_name(rows: Floats, data:
     assert len({row["label"] for row in answer}) == len(answer)
     assert all(1 <= len(row["label"].split()) <= 4 and row["reason"].endswith(".") for row in answer)
     assert name(images, clusters) == answer
+
+
+def test_what_stands_in_brackets_is_a_kind_of_the_word() -> None:
+    beside = [shows(first, 456, second) for first, second in zip((390, 394, 391, 395), (0, 1, 397, 393), strict=True)]
+    second = labels(group(FISH, 16) + beside, [0] * 16 + [1] * 4)[1]
+    assert "hunting bow" not in second
