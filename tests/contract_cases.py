@@ -18,4 +18,34 @@ def manifest(folder: Path) -> Made:
     return {}, {"source": folder / "list.csv"}
 
 
-CASES: dict[str, Callable[[Path], Made]] = {"index.table": manifest}
+def onnx(folder: Path) -> Made:
+    """A convolution and a mean, as a file."""
+    from .models.onnx_models import make_conv
+
+    make_conv(folder / "model.onnx")
+    return {"path": str(folder / "model.onnx")}, {}
+
+
+def timm(folder: Path) -> Made:
+    """A tiny vision transformer with random weights."""
+    from .models.tiny_timm import make_tiny
+
+    make_tiny("test_vit", folder)
+    return {"model": str(folder)}, {}
+
+
+def transformers(folder: Path) -> Made:
+    """A tiny DINOv2 with random weights."""
+    from .models.tiny_transformers import make_tiny
+
+    make_tiny("dinov2", folder)
+    return {"model": str(folder)}, {}
+
+
+CASES: dict[str, Callable[[Path], Made]] = {
+    "embed.onnx": onnx,
+    "embed.timm": timm,
+    "embed.transformers": transformers,
+    "index.table": manifest,
+}
+"""By `kind.name`: makes what is needed in a folder."""

@@ -2,11 +2,8 @@
 
 from itertools import groupby
 
-from pydantic import ValidationError
-
 from shoal.contract import ImageSpec, MapStage, Resources, Stage
 from shoal.docs.markdown import columns, doc, options, table
-from shoal.errors import ShoalError
 from shoal.host import Host
 from shoal.kinds import KINDS, Indexer
 
@@ -31,6 +28,10 @@ def text(host: Host) -> str:
     return "\n\n".join(parts)
 
 
+MODELS = ("model", "path")
+"""Main options that name a model: what such a stage makes is read from the model, which this machine may lack."""
+
+
 def one(cls: type[Stage]) -> str:
     """Return the section of one stage: its docstring, columns, resources and options."""
     facts = [f"- {name}: {value}" for name, value in _facts(cls) if value]
@@ -38,10 +39,7 @@ def one(cls: type[Stage]) -> str:
 
 
 def _facts(cls: type[Stage]) -> list[tuple[str, str]]:
-    try:
-        stage = cls()
-    except ValidationError:  # an option is required
-        stage = None
+    stage = None if cls.shorthand in MODELS else cls()
     return [
         ("reads", columns(cls.consumes)),
         ("takes if there is", columns(cls.optional)),
@@ -55,19 +53,11 @@ def _facts(cls: type[Stage]) -> list[tuple[str, str]]:
 
 
 def _made(stage: Stage | None) -> str:
-    try:
-        return "depends on its options" if stage is None else columns(stage.produces())
-    except ShoalError:  # options that point at something, such as a model's file
-        return "depends on its options"
+    return "what the model says" if stage is None else columns(stage.produces())
 
 
 def _pixels(stage: Stage | None) -> str:
-    if not isinstance(stage, MapStage):
-        return ""
-    try:
-        spec: ImageSpec | None = stage.image
-    except ShoalError:
-        return "depends on its options"
+    spec: ImageSpec | None = stage.image if isinstance(stage, MapStage) else None
     if spec is None:
         return ""
     over = f", overscan {spec.overscan:g}" if spec.overscan != 1.0 else ""
