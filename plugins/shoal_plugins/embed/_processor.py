@@ -57,7 +57,7 @@ def _spec(config: dict[str, Any], *, convnext: bool) -> ImageSpec:
     overscan = 1.0
     if convnext and shortest:
         fit = "crop" if height < _CONVNEXT_STRETCHES_FROM else "stretch"
-        overscan = 1 / float(config["crop_pct"]) if fit == "crop" else 1.0
+        overscan = int(height / float(config["crop_pct"])) / height if fit == "crop" else 1.0
     elif crops:
         scaled = min(height, width)
         height, width, _ = _sides(config["crop_size"], shortest=False)

@@ -1,5 +1,8 @@
 """`embed.timm`: any image model of timm by its name."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -86,9 +89,16 @@ class Timm(TorchEmbedder):
         local = overlay is not None or Path(self.model).is_dir()
         with hub_access(wanted=not local) as why:
             try:
-                model = _create(self.model, self.image_size, pretrained=True, overlay=overlay)
+                with _missing_weights() as missing:
+                    model = _create(self.model, self.image_size, pretrained=True, overlay=overlay)
             except Exception as error:  # timm, the hub's client and PyTorch each raise their own
                 raise self._load_error(error, why) from error
+        random = sorted(missing & {name for name, _ in model.named_parameters()})
+        if random:
+            where = self.weights if overlay else self.model
+            raise StageError(
+                f"{where} has no weights for {random[0]}, which would be random; give the file that belongs to it"
+            )
         context.note("model", f"{self.model} ({size} components)")
         self._runner = Runner(model, model, preparation=preparation, stage=self, context=context)
 
@@ -127,6 +137,30 @@ def _create(model: str, image_size: int | None, *, pretrained: bool, overlay: di
         return timm.create_model(name, pretrained=pretrained, num_classes=0, pretrained_cfg_overlay=overlay)
 
 
+@contextmanager
+def _missing_weights() -> Iterator[set[str]]:
+    """Collect the weights that a file lacks: timm leaves them random and logs it, as one may want for training."""
+    from torch.nn import Module
+
+    missing: set[str] = set()
+    load = Module.load_state_dict
+
+    def noted(self: Any, *arguments: Any, **options: Any) -> Any:
+        result = load(self, *arguments, **options)
+        missing.update(result.missing_keys)
+        return result
+
+    Module.load_state_dict = noted
+    logger = logging.getLogger("timm.models._builder")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # its warnings of the classifier that is left out help no user
+    try:
+        yield missing
+    finally:
+        Module.load_state_dict = load
+        logger.setLevel(level)
+
+
 def _sized(image_size: int | None) -> dict[str, int]:
     return {} if image_size is None else {"img_size": image_size}
 
@@ -155,7 +189,7 @@ def _describe(model: str, image_size: int | None, _config: str) -> tuple[int, Pr
         height,
         fit="stretch" if stretched else "crop",
         resample=cast(Literal["bilinear", "bicubic", "lanczos"], resample),
-        overscan=1.0 if stretched else 1 / data["crop_pct"],
+        overscan=1.0 if stretched else int(min(height, width) / data["crop_pct"]) / min(height, width),  # whole pixels
     )
     return size, Preparation(spec, tuple(data["mean"]), tuple(data["std"]))
 
