@@ -6,7 +6,7 @@ from pathlib import Path
 from shoal.catalogue import Run, open_run
 from shoal.errors import ShoalError
 from shoal.host import Host
-from shoal.pipeline import Pipeline, load
+from shoal.pipeline import Pipeline, load, override
 from shoal.pipeline.plan import plan as make_plan
 from shoal.records import RunRecord
 from shoal.reporting import write_report
@@ -41,7 +41,7 @@ def run(
         RunFailed: the run ended without its tables.
     """
     host = host or Host()
-    made = pipeline if isinstance(pipeline, Pipeline) else load(pipeline, host, overrides)
+    made = override(pipeline, host, overrides) if isinstance(pipeline, Pipeline) else load(pipeline, host, overrides)
     planned = make_plan(made)
     store = Store.open(out, create=True)
     trouble: list[str] = []

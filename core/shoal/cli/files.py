@@ -97,7 +97,7 @@ def export(
 
     if as_ not in ("workflow", "csv", "parquet"):
         raise UsageError(f"--as is workflow, csv or parquet, not {as_!r}")
-    files = write(shoal.open(out_, run), as_, to, force=force)  # type: ignore[arg-type]
+    files = write(shoal.open(out_, run), as_, to, force=force)
     if json:
         out_json([str(file) for file in files])
         return

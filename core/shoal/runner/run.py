@@ -158,7 +158,8 @@ def _index(run: _Run) -> RunState:
 
 def _read(run: _Run, new: pa.Table) -> dict[str, str]:
     """Read files that were never seen; return the reasons of those that could not be, by path."""
-    name, passing = run.plan.index.name, {}
+    name = run.plan.index.name
+    passing: dict[str, str] = {}
     run.progress.start(name, new.num_rows)
     job = IndexJob(run.store.index, run.options.limits)
     for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), Placement(seconds_a_row=PROBE_SECONDS)):
