@@ -126,7 +126,7 @@ class Stage(BaseModel, ABC):
     def produces(self) -> pa.Schema:
         """Return the columns that it makes, without its key column. Called on the driver: load no weights here."""
 
-    def setup(self, context: Context) -> None:  # noqa: B027  (most stages have nothing to load)
+    def setup(self, context: Context) -> None:
         """Load weights and heavy libraries into private attributes, once a worker."""
 
     def identity(self) -> dict[str, Any]:

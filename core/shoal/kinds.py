@@ -27,7 +27,9 @@ LISTING = pa.schema(
         pa.field("item", pa.string()),  # null: the image is its own item
         pa.field("view", pa.string()),
         pa.field("reason", pa.string()),  # null: accepted; else why the file was filtered, in one sentence
-        pa.field("failed", pa.bool_()),  # true with a reason: not filtered by an option, but broken (vanished, no permission)
+        pa.field(
+            "failed", pa.bool_()
+        ),  # true with a reason: not filtered by an option, but broken (vanished, no permission)
     ]
 )
 
