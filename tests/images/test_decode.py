@@ -231,3 +231,9 @@ def test_an_impossible_spec_is_the_callers_fault(spec):
 
 def test_limits_travel():
     assert pickle.loads(pickle.dumps(GUARDED)) == GUARDED
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"seconds": float("inf")}, {"max_pixels": 0}, {"memory": -1}])
+def test_limits_bound_something(wrong):
+    with pytest.raises(ValueError, match="above zero"):
+        Limits(**wrong)

@@ -29,6 +29,11 @@ class Limits:
     memory: int = 2 * 2**30
     isolate: Literal["auto", "always"] = "auto"
 
+    def __post_init__(self) -> None:
+        """Refuse limits under which nothing could be read, or that bound nothing."""
+        if min(self.max_pixels, self.max_file_bytes, self.seconds, self.memory) <= 0 or not self.seconds < 86_400:
+            raise ValueError("limits of an image are above zero, and seconds below a day")
+
 
 @dataclass(frozen=True)
 class Probe:
