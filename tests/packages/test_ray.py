@@ -1,0 +1,181 @@
+"""A third-party stage runs on Ray's workers: discovered on the driver, shipped as its options."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PIPELINE = """
+shoal: 1
+steps:
+  - use: index.folder
+  - use: embed.brightness
+    run: {actors: 1}
+"""
+JOB = """
+import json, os, sys
+import shoal
+from shoal.host import Host
+
+pipeline, photos, out = sys.argv[1:]
+found = [[plugin.name, plugin.module] for plugin in Host().plugins if plugin.distribution]
+run = shoal.run(pipeline, photos, out, options=shoal.RunOptions(where="ray"))
+rows = run.table("embed")
+print("SAID", json.dumps({
+    "pid": os.getpid(), "found": found, "where": run.record.step("embed").where, "rows": rows.num_rows,
+    "columns": rows.column_names, "file": sys.modules["shoal_test_good"].__file__,
+}))
+"""
+IMAGES = 12
+RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder with little pictures, a pipeline that uses the third-party stage, and a job that runs it."""
+
+    folder: Path
+
+    @property
+    def arguments(self) -> list[str]:
+        return [str(self.folder / name) for name in ("pipeline.yaml", "photos", "out")]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SHOAL_", "PYTHONPATH"))}
+        return {**kept, "SHOAL_TEST_HEARD": str(self.folder / "heard.jsonl"), "SHOAL_MLFLOW": "off"}
+
+    def heard(self, event: str) -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in (self.folder / "heard.jsonl").read_text().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    def check(self, output: str) -> dict[str, object]:
+        """Check what the job said and what its hooks and workers wrote down; return what it said."""
+        (line,) = [line for line in output.splitlines() if "SAID" in line]
+        said: dict[str, object] = json.loads(line.partition("SAID ")[2])
+        assert said["found"] == [["good", "shoal_test_good"]]
+        assert str(said["where"]).startswith("ray: ")
+        assert said["rows"] == IMAGES
+        assert "embedding" in list(said["columns"])  # type: ignore[call-overload]
+        workers = {line["pid"] for line in self.heard("setup")}
+        assert workers, "no worker set the stage up"
+        assert said["pid"] not in workers, "the stage ran on the driver"
+        assert [line["step"] for line in self.heard("stage_done")] == ["index", "embed"]
+        assert [line["status"] for line in self.heard("run_done")] == ["done"]
+        return said
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    (tmp_path / "photos").mkdir()
+    for number in range(IMAGES):
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    return Work(tmp_path)
+
+
+def test_a_worker_gets_the_stage(work: Work, sites: dict[str, Path]) -> None:
+    """Embedded Ray: the package is installed beside shoal."""
+    (work.folder / "job.py").write_text(JOB)
+    environment = {**work.environment, "PYTHONPATH": str(sites["good"])}
+    done = subprocess.run(
+        [sys.executable, str(work.folder / "job.py"), *work.arguments],
+        env=environment, cwd=work.folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = work.check(done.stdout)
+    assert str(said["file"]).startswith(str(sites["good"]))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster of one node with a job server, and what its clients need in their environment."""
+
+    dashboard: str
+    environment: dict[str, str]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture
+def cluster(work: Work, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of our own; Ray asks for a token, and socket paths must be short."""
+    port, dashboard, client = free_ports(3)
+    token = work.folder / "token"
+    token.write_text(secrets.token_hex(32))
+    environment = {**work.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    temporary = Path("/tmp") / f"shoal-ray-{secrets.token_hex(3)}"
+    words = (
+        f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
+        f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary}"
+    )
+    log = (work.folder / "ray.log").open("w")
+    head = subprocess.Popen([*RAY, *words.split()], env=environment, stdout=log, stderr=log, start_new_session=True)
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        wait_for(dashboard, head, work.folder / "ray.log")
+        yield Cluster(address, environment)
+    finally:
+        stop(head)
+        log.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def stop(head: "subprocess.Popen[bytes]") -> None:
+    """End the head and what it started; the raylet ends its workers."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(head.pid, number)
+        try:
+            head.wait(30)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def wait_for(port: int, head: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until the job server listens."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and head.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    pytest.fail(f"Ray did not start: {log.read_text()[-2000:]}")
+
+
+def test_a_job_with_a_working_dir(work: Work, cluster: Cluster, sites: dict[str, Path]) -> None:
+    """The package lies in the working_dir only: the driver finds its entry point there, workers import it from there."""
+    folder = Path(shutil.copytree(sites["good"], work.folder / "working_dir"))
+    (folder / "job.py").write_text(JOB)
+    done = subprocess.run(
+        [*RAY, "job", "submit", "--address", cluster.dashboard, "--working-dir", str(folder), "--",
+         sys.executable, "job.py", *work.arguments],
+        env=cluster.environment, cwd=work.folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    said = work.check(done.stdout)
+    assert not str(said["file"]).startswith(str(folder)), "the job ran where it was submitted, not on the cluster"
