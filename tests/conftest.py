@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +26,48 @@ def photo_set(cache: Path) -> Path:
     """The 214 labelled photographs of the demo, a folder a class."""
     folder = cache / "photos"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "fetch_photos.py"), str(folder)], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, str(ROOT / "examples" / "fetch_photos.py"), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     if len(list(folder.rglob("*.webp"))) != 214:
         pytest.fail(f"the photo set can't be fetched: {done.stdout}{done.stderr}")
     return folder
+
+
+PILLOW = "12.0.0"
+
+
+@pytest.fixture(scope="session")
+def corpus(cache: Path) -> list[Path]:
+    """Pillow's own 1,058 test files, good, odd and malicious, out of its source package; fetched once."""
+    folder = cache / f"pillow-{PILLOW}" / "images"
+    if not folder.is_dir():
+        _fetch_corpus(cache)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _fetch_corpus(cache: Path) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--no-binary", ":all:", f"pillow=={PILLOW}", "--dest", str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    if done.returncode:
+        pytest.fail(f"the corpus can't be fetched: {done.stderr.strip()[-300:]}")
+    archive = cache / f"pillow-{PILLOW}.tar.gz"
+    part = f"pillow-{PILLOW}/Tests/"
+    with tarfile.open(archive) as source:
+        members = [member for member in source.getmembers() if member.name.startswith(f"{part}images/")]
+        for member in members:
+            member.name = member.name.removeprefix(part)
+        unpacked = cache / f"unpacking-{os.getpid()}"
+        source.extractall(unpacked, members, filter="data")
+    target = cache / f"pillow-{PILLOW}"
+    if not target.exists():
+        unpacked.rename(target)
+    archive.unlink()
 
 
 @pytest.fixture
@@ -42,7 +80,9 @@ def photos_copy(photo_set: Path, tmp_path: Path) -> Path:
 def shoal() -> Shoal:
     """Run the command line in a process of its own: `shoal("run", "quickstart", ...)`."""
 
-    def call(*arguments: object, code: int | None = 0, env: dict[str, str] | None = None, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    def call(
+        *arguments: object, code: int | None = 0, env: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
             [sys.executable, "-c", "from shoal.cli import main; main()", *map(str, arguments)],
             capture_output=True, text=True, timeout=300, check=False, cwd=cwd, stdin=subprocess.DEVNULL,

@@ -96,7 +96,7 @@ def test_organise_and_undo(photos_copy: Path, tmp_path: Path, shoal: Shoal, mode
     assert "214 files" in preview
     assert not sorted_.exists()
     shoal("organize", out, "--to", sorted_, "--mode", mode, "--yes")
-    files = [path for path in sorted_.rglob("*.webp")]
+    files = list(sorted_.rglob("*.webp"))
     assert len(files) == 214
     assert any("@fish@" in path.name for path in files)
     assert len(list(photos_copy.rglob("*.webp"))) == (0 if mode == "move" else 214)

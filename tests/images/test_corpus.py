@@ -1,11 +1,6 @@
 """Pillow's own corpus of good, odd and malicious files: each is read or refused with a reason, in bounded time."""
 
-import os
-import subprocess
-import sys
-import tarfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,40 +8,7 @@ from shoal.contract import ImageSpec
 from shoal.errors import ImageError
 from shoal.images import Limits, read
 
-RELEASE = "12.0.0"
 SPECS = (ImageSpec(224, 224), ImageSpec(96, 96, fit="inside"))
-
-
-@pytest.fixture(scope="session")
-def corpus(request):
-    """Fetch the source package once; its folder of test images is kept in SHOAL_TEST_CACHE or pytest's cache."""
-    named = os.environ.get("SHOAL_TEST_CACHE")
-    cache = Path(named) if named else Path(request.config.cache.mkdir("shoal"))
-    folder = cache / f"pillow-{RELEASE}" / "images"
-    if not folder.is_dir():
-        fetch(cache)
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def fetch(cache):
-    cache.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-binary", ":all:", f"pillow=={RELEASE}", "--dest", str(cache)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    if done.returncode:
-        pytest.skip(f"the corpus can't be fetched: {done.stderr.strip()[-300:]}")
-    archive = cache / f"pillow-{RELEASE}.tar.gz"
-    with tarfile.open(archive) as source:
-        part = f"pillow-{RELEASE}/Tests/"
-        members = [member for member in source.getmembers() if member.name.startswith(f"{part}images/")]
-        for member in members:
-            member.name = member.name.removeprefix(part)
-        unpacked = cache / f"unpacking-{os.getpid()}"
-        source.extractall(unpacked, members, filter="data")
-    target = cache / f"pillow-{RELEASE}"
-    if not target.exists():
-        unpacked.rename(target)
-    archive.unlink()
 
 
 @pytest.mark.slow

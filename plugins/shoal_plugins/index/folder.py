@@ -44,7 +44,8 @@ class FolderIndexer(Indexer):
     formats: Words = Field(
         ("jpg", "jpeg", "png", "webp", "bmp", "tiff", "tif"),
         min_length=1,
-        description="File extensions that are taken, in any case, without dot. `gif` is read too, where it is added here.",
+        description="File extensions that are taken, in any case, without dot. `gif` is read too, where it is added here; "
+        "`*` takes every file, and its content decides.",
     )
     min_kb: float = Field(0, ge=0, description="Smallest file in KB of 1024 bytes; 0 is no limit.")
     max_mb: float = Field(-1, ge=-1, description="Largest file in MB of 1024 KB; -1 is no limit.")
@@ -88,7 +89,7 @@ class FolderIndexer(Indexer):
         if self._wanted is None:
             self._wanted = frozenset(f".{word.lower().lstrip('.')}" for word in self.formats)
         extension = os.path.splitext(name)[1].lower()
-        if extension not in self._wanted:
+        if extension not in self._wanted and ".*" not in self._wanted:
             return f"its extension {extension!r} is not among the formats" if extension else "it has no extension"
         if size < self.min_kb * 1024:
             return f"it is smaller than {self.min_kb:g} KB"
