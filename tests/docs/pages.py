@@ -14,7 +14,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 LANGUAGES = {"sh", "python", "yaml", "toml", "text", "mermaid"}
-_FENCE = re.compile(r"^(?:<!-- docs: (?P<said>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?:<!-- docs: (?P<said>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 COLOURS = {"red": (200, 30, 30), "green": (40, 170, 60), "blue": (40, 60, 200)}
 ALIKE = 12
 

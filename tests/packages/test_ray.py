@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def cluster(work: Work, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     token = work.folder / "token"
     token.write_text(secrets.token_hex(32))
     environment = {**work.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-    temporary = Path("/tmp") / f"shoal-ray-{secrets.token_hex(3)}"
+    temporary = Path(tempfile.gettempdir()) / f"shoal-ray-{secrets.token_hex(3)}"
     words = (
         f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
         f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary}"
