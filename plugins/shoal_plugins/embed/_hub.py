@@ -117,6 +117,16 @@ def read_json(model: str, revision: str, *names: str) -> dict[str, Any]:
     raise StageError(f"{folder} holds no {' or '.join(names)}; give a folder written by save_pretrained")
 
 
+def commit_of(model: str, revision: str) -> str:
+    """Return the commit of a model in the hub's cache, which a branch or tag meant; `folder` for a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(model).is_dir():
+        return "folder"
+    cached = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(cached).parent.name if isinstance(cached, str) else revision
+
+
 @lru_cache(maxsize=64)
 def _read_from_hub(model: str, revision: str, names: tuple[str, ...]) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache

@@ -12,7 +12,7 @@ from shoal.errors import StageError
 from shoal.hooks import hookimpl
 from shoal_plugins.embed._families import ALIASES, Family, Pooling, family_of, forward, resolve, vector_size
 from shoal_plugins.embed._files import absolute, file_hash
-from shoal_plugins.embed._hub import hub_access, hub_error, need, read_json
+from shoal_plugins.embed._hub import commit_of, hub_access, hub_error, need, read_json
 from shoal_plugins.embed._processor import read_preparation
 from shoal_plugins.embed._session import first_line
 from shoal_plugins.embed._torch import Preparation, Runner, TorchEmbedder
@@ -89,7 +89,7 @@ class Transformers(TorchEmbedder):
         preparation = self._preparation()
         model = self._load(family, pooling)
         context.note("model", f"{self.model} ({pooling}, {self.size} components)")
-        context.note("commit", getattr(model.config, "_commit_hash", None) or "folder")
+        context.note("commit", commit_of(self.model, self.revision))
         vectors = forward(model, family, pooling, int(config.get("num_register_tokens", 0)) if family.skip else 0)
         self._runner = Runner(model, vectors, preparation=preparation, stage=self, context=context)
 
@@ -131,7 +131,7 @@ class Transformers(TorchEmbedder):
             if hasattr(config, "projection_dim"):
                 vision.projection_dim = config.projection_dim
             config = vision
-        loaded: tuple[Any, dict[str, Any]] = getattr(transformers, family.model).from_pretrained(
+        model, info = getattr(transformers, family.model).from_pretrained(
             self.model,
             config=config,
             revision=self.revision,
@@ -141,7 +141,7 @@ class Transformers(TorchEmbedder):
             local_files_only=local,
             output_loading_info=True,
         )
-        return loaded
+        return model, info
 
     def _load_error(self, error: Exception, why: str, folder: bool) -> StageError:
         if "safetensors" in str(error) and not self.allow_pickle:
