@@ -1,5 +1,6 @@
 """Principal components by blocks of rows, without a copy of all vectors."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,29 @@ NOTHING_LEFT = 1e-11
 """A component that holds a smaller share of the vectors' energy is rounding of float32, not variance."""
 
 
-def principal(vectors: "Matrix", components: int, *, unit: bool = True, whiten: bool = False) -> "Matrix":
+@dataclass(frozen=True)
+class Prepare:
+    """What is done to each row first.
+
+    Attributes:
+        unit: divide it by its L2 norm.
+        power: raise the size of each component to this power before, and keep its sign.
+    """
+
+    unit: bool = True
+    power: float = 1.0
+
+    def __call__(self, rows: "Matrix") -> "Matrix":
+        """Return the prepared rows."""
+        if self.power != 1:
+            rows = np.sign(rows) * np.abs(rows) ** np.float32(self.power)
+        return unit_rows(rows) if self.unit else rows
+
+
+AS_IS = Prepare(unit=False)
+
+
+def principal(vectors: "Matrix", components: int, prepare: Prepare = AS_IS, *, whiten: bool = False) -> "Matrix":
     """Return the coordinates on the first principal components, shape (n, at most `components`).
 
     Takes the eigenvectors of the covariance matrix, or of the matrix of inner products where there are fewer rows than
@@ -25,14 +48,14 @@ def principal(vectors: "Matrix", components: int, *, unit: bool = True, whiten: 
     Args:
         vectors: shape (n, size), float32.
         components: the most components wanted.
-        unit: divide each row by its L2 norm first.
+        prepare: what is done to each row first.
         whiten: divide each component by its standard deviation.
     """
     if vectors.size == 0:
         return np.zeros((len(vectors), 0), dtype=np.float32)
-    mean, energy = _mean(vectors, unit)
+    mean, energy = _mean(vectors, prepare)
     n, size = vectors.shape
-    loadings, variance = _dual(vectors, mean, unit) if n <= size else _covariance(vectors, mean, unit)
+    loadings, variance = _dual(vectors, mean, prepare) if n <= size else _covariance(vectors, mean, prepare)
     keep = variance[:components] > NOTHING_LEFT * max(energy, np.finfo(float).tiny)
     loadings, variance = loadings[:, :components][:, keep], variance[:components][keep]
     largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])]
@@ -41,37 +64,39 @@ def principal(vectors: "Matrix", components: int, *, unit: bool = True, whiten: 
         loadings = loadings / np.sqrt(variance)
     out = np.empty((n, loadings.shape[1]), dtype=np.float32)
     for part in blocks(n):
-        out[part] = _centred(vectors[part], mean, unit) @ loadings.astype(np.float32)
+        out[part] = _centred(vectors[part], mean, prepare) @ loadings.astype(np.float32)
     return out
 
 
-def _centred(rows: "Matrix", mean: "NDArray[np.float64]", unit: bool) -> "Matrix":
-    return (unit_rows(rows) if unit else rows) - mean.astype(np.float32)
+def _centred(rows: "Matrix", mean: "NDArray[np.float64]", prepare: Prepare) -> "Matrix":
+    return prepare(rows) - mean.astype(np.float32)
 
 
-def _mean(vectors: "Matrix", unit: bool) -> "tuple[NDArray[np.float64], float]":
+def _mean(vectors: "Matrix", prepare: Prepare) -> "tuple[NDArray[np.float64], float]":
     total = np.zeros(vectors.shape[1])
     energy = 0.0
     for part in blocks(len(vectors)):
-        rows = unit_rows(vectors[part]) if unit else vectors[part]
+        rows = prepare(vectors[part])
         total += rows.sum(axis=0, dtype=np.float64)
         energy += float(np.einsum("ij,ij->", rows, rows, dtype=np.float64))
     return total / len(vectors), energy / len(vectors)
 
 
 def _covariance(
-    vectors: "Matrix", mean: "NDArray[np.float64]", unit: bool
+    vectors: "Matrix", mean: "NDArray[np.float64]", prepare: Prepare
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     total = np.zeros((vectors.shape[1], vectors.shape[1]))
     for part in blocks(len(vectors)):
-        rows = _centred(vectors[part], mean, unit)
+        rows = _centred(vectors[part], mean, prepare)
         total += rows.T @ rows
     values, loadings = np.linalg.eigh(total / max(1, len(vectors) - 1))
     return loadings[:, ::-1], values[::-1]
 
 
-def _dual(vectors: "Matrix", mean: "NDArray[np.float64]", unit: bool) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    rows = _centred(vectors, mean, unit).astype(np.float64)
+def _dual(
+    vectors: "Matrix", mean: "NDArray[np.float64]", prepare: Prepare
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    rows = _centred(vectors, mean, prepare).astype(np.float64)
     values, left = np.linalg.eigh(rows @ rows.T)
     values, left = np.maximum(values[::-1], 0), left[:, ::-1]
     scale = np.sqrt(np.where(values > 0, values, 1))

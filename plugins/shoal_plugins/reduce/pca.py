@@ -26,6 +26,12 @@ class Pca(Reducer):
     shorthand: ClassVar[str | None] = "components"
 
     components: int = Field(256, ge=1, le=65536, description="Number of principal components.")
+    power: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Power to which components are raised first, signs kept: 0.5 tames a few large ones.",
+    )
     normalize_input: bool = Field(True, description="Divide each vector by its L2 norm before.")
     normalize_output: bool = Field(True, description="Divide each shortened vector by its L2 norm after.")
     whiten: bool = Field(False, description="Give every component the variance 1.")
@@ -37,10 +43,10 @@ class Pca(Reducer):
 
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return the shortened vectors."""
-        from shoal_plugins.reduce._linear import principal
+        from shoal_plugins.reduce._linear import Prepare, principal
         from shoal_plugins.reduce._matrix import matrix, unit_rows, vectors_table
 
-        short = principal(matrix(rows), self.components, unit=self.normalize_input, whiten=self.whiten)
+        short = principal(matrix(rows), self.components, Prepare(self.normalize_input, self.power), whiten=self.whiten)
         context.note("backend", "numpy")
         if self.normalize_output:
             short = unit_rows(short)

@@ -31,6 +31,12 @@ class Tsne(Reducer):
     perplexity: float = Field(30.0, ge=2.0, le=500.0, description="Neighbours that count, roughly.")
     metric: Literal["cosine", "euclidean"] = Field("cosine", description="Distance between vectors.")
     pca: int = Field(50, ge=0, le=65536, description="Principal components taken first; 0 takes the vectors as they are.")
+    power: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Power to which components are raised first, signs kept: 0.5 tames a few large ones.",
+    )
     normalize_input: bool = Field(True, description="Divide each vector by its L2 norm first.")
     epochs: int = Field(1000, ge=250, le=100_000, description="Rounds of layout.")
     seed: int = Field(42, ge=-1, lt=2**31, description="Seed; -1 draws one.")
@@ -43,15 +49,13 @@ class Tsne(Reducer):
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return the map."""
         from shoal_plugins.reduce._layout import draw_seed
-        from shoal_plugins.reduce._linear import principal
-        from shoal_plugins.reduce._matrix import all_alike, matrix, unit_rows, vectors_table
+        from shoal_plugins.reduce._linear import Prepare, principal
+        from shoal_plugins.reduce._matrix import all_alike, matrix, vectors_table
 
         vectors = matrix(rows)
-        if self.pca:
-            short = principal(vectors, self.pca, unit=self.normalize_input)
-        else:
-            short = unit_rows(vectors) if self.normalize_input else vectors
-        start = principal(short, self.components, unit=False)
+        prepare = Prepare(self.normalize_input, self.power)
+        short = principal(vectors, self.pca, prepare) if self.pca else prepare(vectors)
+        start = principal(short, self.components)
         if len(short) < FEWEST_ROWS or all_alike(short):
             context.note("backend", "principal components (too few different images for a map)")
             return vectors_table(rows, start, self.size, self.produces())

@@ -48,6 +48,12 @@ class Umap(Reducer):
     )
     metric: Literal["cosine", "euclidean"] = Field("cosine", description="Distance between vectors.")
     pca: int = Field(50, ge=0, le=65536, description="Principal components taken first; 0 takes the vectors as they are.")
+    power: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Power to which components are raised first, signs kept: 0.5 tames a few large ones.",
+    )
     normalize_input: bool = Field(True, description="Divide each vector by its L2 norm first.")
     epochs: int | None = Field(
         None, ge=10, le=10_000, description="Rounds of layout; null: 500 up to 10,000 images, else 200."
@@ -63,18 +69,16 @@ class Umap(Reducer):
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return the layout."""
         from shoal_plugins.reduce._layout import FEWEST_ROWS, draw_seed
-        from shoal_plugins.reduce._linear import principal
-        from shoal_plugins.reduce._matrix import all_alike, matrix, unit_rows, vectors_table
+        from shoal_plugins.reduce._linear import Prepare, principal
+        from shoal_plugins.reduce._matrix import all_alike, matrix, vectors_table
 
         vectors = matrix(rows)
-        if self.pca:
-            short = principal(vectors, self.pca, unit=self.normalize_input)
-        else:
-            short = unit_rows(vectors) if self.normalize_input else vectors
+        prepare = Prepare(self.normalize_input, self.power)
+        short = principal(vectors, self.pca, prepare) if self.pca else prepare(vectors)
         del vectors
         if len(short) < FEWEST_ROWS or all_alike(short):
             context.note("backend", "principal components (too few different images for a layout)")
-            return vectors_table(rows, principal(short, self.components, unit=False), self.size, self.produces())
+            return vectors_table(rows, principal(short, self.components), self.size, self.produces())
         seed = draw_seed(self.seed)
         context.note("seed", seed)
         return vectors_table(rows, self._layout(short, seed, context), self.size, self.produces())
