@@ -37,12 +37,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m shoal.docs --check
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow" -q
 	$(BIN)/python -m pytest -m slow -q
 
 docs: $(VENV)/.installed-dev
+	$(BIN)/python -m shoal.pipeline.schema > configs/pipeline.schema.json
 	$(BIN)/python -m shoal.docs
 
 bench: $(VENV)/.installed-dev

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-import pluggy
 import pyarrow as pa
 import pytest
 
@@ -145,10 +144,18 @@ def test_unknown_hooks_are_refused(module: Module) -> None:
         host(module("one", shoal_zzzzzzzzzz=lambda: ()))
 
 
-@pytest.mark.xfail(strict=True, reason="the host lets pluggy's own error through", raises=pluggy.PluginValidationError)
 def test_a_hook_with_an_argument_of_another_name_is_refused(module: Module) -> None:
     with pytest.raises(PluginError, match="one"):
         host(module("one", shoal_run_done=lambda the_run: None))
+
+
+def test_a_plugin_whose_stages_can_not_be_told_is_broken_and_the_others_work(module: Module) -> None:
+    def stages() -> None:
+        raise RuntimeError("half\ninstalled")
+
+    found = host(module("one", shoal_stages=stages), module("two", Width))
+    assert [broken.reason for broken in found.broken] == ["RuntimeError: half installed"]
+    assert len(found.stages) == 1
 
 
 def test_hosts_do_not_share_anything(module: Module) -> None:

@@ -63,6 +63,7 @@ class Host:
         self.manager.add_hookspecs(hooks)
         self.broken: list[Broken] = []
         self.plugins: list[Plugin] = []
+        self._stages: list[tuple[object, list[Any]]] = []
         for module in builtins:
             self._load(module, "", partial(importlib.import_module, module))
         for entry in _entry_points(allow):
@@ -72,13 +73,20 @@ class Host:
         self.stages = self._collect()
 
     def _load(self, name: str, distribution: str, load: Callable[[], Any]) -> None:
+        """Import a plugin and hear which stages it adds; whatever its code raises puts it among the broken ones."""
         try:
             module = load()
-        except Exception as error:  # a third-party import may raise anything
-            self.broken.append(Broken(name, distribution, f"{type(error).__name__}: {error}"))
+            said = self.manager.parse_hookimpl_opts(module, "shoal_stages")  # None where it is not marked as a hook
+            stages = list(module.shoal_stages()) if said is not None else []
+        except (Exception, SystemExit) as error:  # a third-party import may raise anything
+            self.broken.append(Broken(name, distribution, _first_line(error)))
             return
-        self.manager.register(module, name=name)
+        try:
+            self.manager.register(module, name=name)
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"plugin {name!r} ({_where(module)}): {_first_line(error)}") from error
         self.plugins.append(Plugin(name, getattr(module, "__name__", repr(module)), distribution))
+        self._stages.append((module, stages))
 
     def _check_hooks(self) -> None:
         known = [name for name in vars(hooks) if name.startswith("shoal_")]
@@ -97,10 +105,9 @@ class Host:
 
     def _collect(self) -> dict[tuple[str, str], type[Stage]]:
         found: dict[tuple[str, str], type[Stage]] = {}
-        for implementation in self.manager.hook.shoal_stages.get_hookimpls():
-            stages: Iterable[Any] = implementation.function()  # type: ignore[assignment]  # pluggy says object
+        for module, stages in self._stages:
             for stage in stages:
-                _check_class(stage, _where(implementation.plugin))
+                _check_class(stage, _where(module))
                 key = (stage.kind, stage.name)
                 if key in found and found[key] is not stage:
                     raise PluginError(
@@ -143,6 +150,12 @@ def _check_class(stage: object, where: str) -> None:
     for attribute in ("kind", "name"):
         if not isinstance(getattr(stage, attribute, None), str):
             raise PluginError(f"{where}: stage {stage.__name__} has no `{attribute}`")
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _where(plugin: object) -> str:
