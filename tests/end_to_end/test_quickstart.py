@@ -79,7 +79,7 @@ def test_looking_at_it(out: Path, shoal: Shoal) -> None:
     shown = shoal("show", out).stdout
     assert "embed.lite0" in shown
     assert "fish" in shown
-    assert "0 of 214 files rejected" in shoal("rejected", out).stdout
+    assert "2 of 216 files rejected" in shoal("rejected", out).stdout
     report = Path(shoal("report", out).stdout.strip())
     text = report.read_text()
     assert "fish" in text
