@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
     from shoal_plugins.reduce._matrix import Matrix
 
-EXACT_ROWS = 30_000
-"""Up to here every pair is compared: no compiling, no randomness."""
+EXACT_ROWS = 100_000
+"""Up to here every pair is compared: no compiling, no randomness, and faster than the approximate search on two cores."""
 
-ROWS_AT_ONCE = 512
+PAIRS_AT_ONCE = 2**23
 SPARE = 4
+GROUP = 64
 
 
 def neighbours(vectors: "Matrix", k: int, metric: str, seed: int) -> "tuple[NDArray[np.int32], Matrix, str]":
@@ -37,15 +38,20 @@ def neighbours(vectors: "Matrix", k: int, metric: str, seed: int) -> "tuple[NDAr
 def exact(vectors: "Matrix", k: int, metric: str) -> "tuple[NDArray[np.int32], Matrix]":
     """Return the `k` nearest rows of each row and their distances by comparing every pair; ties go to the smaller row."""
     points = unit_rows(vectors) if metric == "cosine" else np.ascontiguousarray(vectors, dtype=np.float32)
+    n, wide = len(points), min(len(points), k + SPARE)
+    padding = -n % GROUP
     half_squares = np.einsum("ij,ij->i", points, points) / 2
-    wide = min(len(points), k + SPARE)
-    indices = np.empty((len(points), k), dtype=np.int32)
-    distances = np.empty((len(points), k), dtype=np.float32)
-    for part in blocks(len(points), ROWS_AT_ONCE):
+    left = np.hstack([points, np.ones((n, 1), dtype=np.float32)])
+    right = np.hstack([-points, half_squares[:, None]])
+    right = np.vstack([right, np.full((padding, right.shape[1]), [0] * points.shape[1] + [np.inf], dtype=np.float32)]).T
+    indices, distances = np.empty((n, k), dtype=np.int32), np.empty((n, k), dtype=np.float32)
+    at_once = max(1, PAIRS_AT_ONCE // max(1, n))
+    buffer = np.empty((min(at_once, n), n + padding), dtype=np.float32)
+    for part in blocks(n, at_once):
         here = np.arange(part.start, part.stop)
-        near = half_squares - points[part] @ points.T  # half the squared distance, less what the row has in common
+        near = np.matmul(left[part], right, out=buffer[: len(here)])  # half the squared distance, less a constant of the row
         near[np.arange(len(here)), here] = -np.inf
-        found = np.sort(np.argpartition(near, wide - 1, axis=1)[:, :wide], axis=1) if wide < len(points) else _all(near)
+        found = np.sort(_smallest(near, wide), axis=1)
         apart = points[part][:, None, :] - points[found]  # the product above loses digits where points are close
         squares = np.einsum("ijk,ijk->ij", apart, apart)
         squares[found == here[:, None]] = -1
@@ -56,8 +62,21 @@ def exact(vectors: "Matrix", k: int, metric: str) -> "tuple[NDArray[np.int32], M
     return indices, distances
 
 
-def _all(near: "Matrix") -> "NDArray[np.intp]":
-    return np.broadcast_to(np.arange(near.shape[1]), near.shape)
+def _smallest(rows: "Matrix", count: int) -> "NDArray[np.intp]":
+    """Return the columns of the `count` smallest values of each row, in any order.
+
+    They lie in the `count` groups of columns with the smallest minima, so that only those are looked at.
+    """
+    groups = rows.shape[1] // GROUP
+    if groups <= 2 * count:
+        return _lowest(rows, count)
+    best = _lowest(rows.reshape(len(rows), GROUP, groups).min(axis=1), count)  # every `groups`-th column is of one group
+    columns = (best[:, :, None] + groups * np.arange(GROUP)).reshape(len(rows), -1)
+    return np.take_along_axis(columns, _lowest(np.take_along_axis(rows, columns, axis=1), count), axis=1)
+
+
+def _lowest(values: "Matrix", count: int) -> "NDArray[np.intp]":
+    return np.argpartition(values, count - 1, axis=1)[:, :count]
 
 
 def _descent(vectors: "Matrix", k: int, metric: str, seed: int) -> "tuple[NDArray[np.int32], Matrix]":

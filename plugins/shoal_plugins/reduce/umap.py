@@ -18,7 +18,7 @@ class Umap(Reducer):
     """Lays vectors out in few dimensions so that near neighbours stay near: clusters come out dense and apart.
 
     Take it before `cluster.hdbscan` (5 components, `min_dist` 0) and for the 2-D map (2 components). Vectors are divided
-    by their L2 norm and shortened by principal components first (`pca`), neighbours are exact up to 30,000 images, and
+    by their L2 norm and shortened by principal components first (`pca`), neighbours are exact up to 100,000 images, and
     umap-learn or cuML lays out their graph.
 
     One layout depends on its seed, more so the smaller the set. `layouts` lays the same graph out several times and

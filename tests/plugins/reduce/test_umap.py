@@ -44,10 +44,19 @@ def test_neighbours_are_those_that_scikit_learn_finds(n: int, size: int, metric:
 def test_blocks_of_rows_give_the_same_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     data, _ = blobs(300)
     indices, distances = exact(data, 10, "cosine")
-    monkeypatch.setattr(_neighbours, "ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(_neighbours, "PAIRS_AT_ONCE", 64 * 300)
     again, far = exact(data, 10, "cosine")
     assert (indices == again).mean() > 0.999
     np.testing.assert_allclose(far, distances, atol=1e-6)
+
+
+def test_neighbours_of_many_groups_of_columns_are_exact() -> None:
+    from sklearn.neighbors import NearestNeighbors
+
+    data = np.random.default_rng(3).normal(size=(4000, 5)).astype(np.float32)
+    _, distances = exact(data, 10, "euclidean")
+    expected, _ = NearestNeighbors(n_neighbors=9).fit(data.astype(float)).kneighbors()
+    np.testing.assert_allclose(distances[:, 1:], expected, atol=1e-5)
 
 
 @pytest.mark.slow
