@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from shoal import sources
 from shoal.catalogue import Run, open_run
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, UsageError
 from shoal.host import Host
 from shoal.pipeline import Pipeline, load, override
 from shoal.pipeline.plan import plan as make_plan
@@ -43,6 +44,7 @@ def run(
     host = host or Host()
     made = override(pipeline, host, overrides) if isinstance(pipeline, Pipeline) else load(pipeline, host, overrides)
     planned = make_plan(made)
+    source = _source(images)
     store = Store.open(out, create=True)
     trouble: list[str] = []
 
@@ -55,7 +57,7 @@ def run(
         record.hook_errors.extend(trouble)
         tell(host, store, record, "shoal_run_done")
 
-    record = execute(planned, _absolute(images), store, host, options or RunOptions(), progress or Silent(), settle)
+    record = execute(planned, source, store, host, options or RunOptions(), progress or Silent(), settle)
     return Run(store, record, planned)
 
 
@@ -73,6 +75,10 @@ def open(out: str | Path, run: str | None = None, *, host: Host | None = None) -
     return open_run(Store.open(out), host or Host(), run)
 
 
-def _absolute(images: str | Path) -> str:
+def _source(images: str | Path) -> str:
+    """Return the place of the images, absolute; one that does not exist leaves no failed run behind."""
     text = str(images)
-    return text if "://" in text else str(Path(text).expanduser().absolute())
+    place = text if "://" in text else str(Path(text).expanduser().absolute())
+    if sources.is_local(place) and sources.stat(place).kind == "missing":
+        raise UsageError(f"{text} does not exist; name a folder of images, a file, or a URI such as s3://bucket/folder")
+    return place

@@ -1,13 +1,15 @@
 """The runs of a store, and the tables of a run."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
-from shoal.errors import UsageError
+from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.pipeline import Pipeline, parse
 from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX, Plan, PlannedStep, is_table, plan
@@ -49,8 +51,12 @@ class Run:
 
     @property
     def files(self) -> pa.Table:
-        """Every file of the source: path, id, status (accepted, filtered, failed), step and reason."""
-        return self.folder.read_table(FILES)
+        """Every file of the source: path, id, status (accepted, filtered, failed), step and reason.
+
+        Raises:
+            UsageError: the run ended before its files were listed.
+        """
+        return self._listed(FILES)
 
     @property
     def rejected(self) -> pa.Table:
@@ -61,7 +67,7 @@ class Run:
     @property
     def images(self) -> pa.Table:
         """The images of the result, sorted by id: id, path, paths, item, view, bytes, width, height, format, exif."""
-        table = self.folder.read_table(IMAGES)
+        table = self._listed(IMAGES)
         files = self.files
         good = files.filter(pc.equal(files["status"], "accepted"))["id"]
         return table.filter(pc.is_in(table["id"], value_set=good.combine_chunks()))
@@ -77,7 +83,7 @@ class Run:
         if step == self.plan.index.name:
             return self.images
         if step not in state.digests:
-            raise UsageError(f"run {self.id} ended before step {step!r}; run the same command again to go on")
+            raise self._ended(f"step {step!r} was done")
         if is_table(planned):
             return state.answer(step).read()
         ids = self.images["id"].combine_chunks()
@@ -101,6 +107,19 @@ class Run:
         files = self._state().answer(step).files
         local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
         return self.table(step), local
+
+    def done(self, step: str) -> bool:
+        """Tell whether a step was done: those of a run that failed are, up to the one that failed."""
+        return self.record.step(step) is not None
+
+    def _listed(self, name: str) -> pa.Table:
+        if not self.folder.exists(name):
+            raise self._ended("its files were listed")
+        return self.folder.read_table(name)
+
+    def _ended(self, before: str) -> UsageError:
+        why = f" ({self.record.error})" if self.record.error else ""
+        return UsageError(f"run {self.id} ended before {before}{why}; give the same `shoal run` again to go on")
 
     def _planned(self, step: str) -> PlannedStep:
         names = [self.plan.index.name, *(planned.name for planned in self.plan.steps)]
@@ -130,12 +149,20 @@ class Run:
 
 
 def runs(store: Store) -> list[RunRecord]:
-    """Return the records of the runs of a store, oldest first."""
+    """Return the records of the runs of a store, oldest first.
+
+    Raises:
+        StoreError: one is damaged.
+    """
     found = []
     for name in store.runs.names():
-        if (store.runs / name).exists(RECORD):
-            found.append(RunRecord.model_validate((store.runs / name).read_json(RECORD)))
-    return found
+        folder = store.runs / name
+        if folder.exists(RECORD):
+            try:
+                found.append(RunRecord.model_validate(folder.read_json(RECORD)))
+            except ValidationError as error:
+                raise StoreError(f"{folder.uri}/{RECORD} is damaged or of another shoal; remove {folder.uri}") from error
+    return sorted(found, key=lambda record: (record.started, record.id))
 
 
 def open_run(store: Store, host: Host, run: str | None = None) -> Run:
@@ -148,12 +175,15 @@ def open_run(store: Store, host: Host, run: str | None = None) -> Run:
     if run is None:
         done = [record for record in records if record.status == "done"]
         if not done:
-            raise UsageError(f"{store.root.uri} holds no finished run; `shoal runs {store.root.uri}` lists what there is")
+            where = store.root.uri
+            raise UsageError(f"{where} holds no run that ended well; `shoal runs {shlex.quote(where)}` lists what there is")
         return _load(store, host, done[-1])
     fit = [record for record in records if record.id.startswith(run)]
     if len(fit) != 1:
         known = ", ".join(record.id for record in (fit or records)[-5:]) or "none"
-        raise UsageError(f"{'several runs begin' if fit else 'no run begins'} with {run!r}; the last ones are {known}")
+        if fit:
+            raise UsageError(f"{len(fit)} runs begin with {run!r}; write more of the name: {known}")
+        raise UsageError(f"no run begins with {run!r}; the last ones are {known}")
     return _load(store, host, fit[0])
 
 

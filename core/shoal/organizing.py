@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from shoal.catalogue import Run
 from shoal.contract import Context
@@ -14,6 +13,8 @@ from shoal.errors import UsageError
 from shoal.host import Host
 from shoal.journal import Receipts
 from shoal.kinds import Organizer
+from shoal.pipeline.messages import validate
+from shoal.pipeline.nodes import wrap
 from shoal.text import terminal
 
 DEFAULT = "organize.folders"
@@ -29,14 +30,12 @@ def organizer(run: Run, host: Host, options: dict[str, Any]) -> Organizer:
     said = [step.stage for step in run.plan.steps if isinstance(step.stage, Organizer)]
     cls = type(said[-1]) if said else host.stage(DEFAULT)
     values = {
-        **(said[-1].model_dump() if said else {}),
+        **(said[-1].model_dump(mode="json") if said else {}),
         **{name: value for name, value in options.items() if value is not None},
     }
-    try:
-        made = cls(**values)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise UsageError(f"{cls.title()}: {'; '.join(wrong)}") from error
+    made, problems = validate(cls, wrap(values, cls.title()), lambda name: f"option `{name}`")
+    if made is None:
+        raise UsageError("\n".join(problems))
     if not isinstance(made, Organizer):
         raise UsageError(f"{cls.title()} is no organiser")
     return made
@@ -57,6 +56,17 @@ def make_plan(run: Run, stage: Organizer) -> pa.Table:
     if remote:
         raise UsageError(f"{remote[0]} is not on a local disk; organise works on files of this machine")
     return stage.run(rows, Context())
+
+
+def check_target(run: Run, root: Path) -> None:
+    """Refuse to organise into the run's own store, which people remove when they are done with it.
+
+    Raises:
+        UsageError: the root lies in the store.
+    """
+    store = run.store.root.local
+    if store is not None and root.resolve().is_relative_to(store.resolve()):
+        raise UsageError(f"{root} lies in shoal's own folder {store}, which holds runs; name a folder outside of it")
 
 
 def remember(run: Run, root: Path, receipts: Receipts) -> None:

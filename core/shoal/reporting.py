@@ -1,5 +1,6 @@
 """Gathers what a run's report shows and has it written."""
 
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ def gather(run: Run) -> Report:
         clusters=clusters_table(run),
         rejected=run.rejected,
         fragments=_fragments(run),
-        next_commands=next_commands(run.store.root.uri),
+        next_commands=next_commands(run),
     )
 
 
@@ -45,16 +46,19 @@ def steps_table(run: Run) -> pa.Table:
 
 
 def clusters_table(run: Run) -> pa.Table:
-    """Return a row a cluster, largest first and noise last: cluster, label, size, reason."""
+    """Return a row a cluster, largest first and noise last: cluster, label, size, reason.
+
+    A run that ended before its clusters has no row; one that ended before their names has numbers for names.
+    """
     schema = pa.schema([("cluster", pa.int32()), ("label", pa.string()), ("size", pa.int64()), ("reason", pa.string())])
-    clustered = [step for step in run.plan.steps if step.stage.kind == "cluster"]
+    clustered = [step.name for step in run.plan.steps if step.stage.kind == "cluster" and run.done(step.name)]
     if not clustered:
         return schema.empty_table()
-    sizes = run.table(clustered[-1].name).group_by("cluster").aggregate([("id", "count")])
+    sizes = run.table(clustered[-1]).group_by("cluster").aggregate([("id", "count")])
     labels = {
         row["cluster"]: row
         for step in run.plan.steps
-        if step.stage.kind == "label"
+        if step.stage.kind == "label" and run.done(step.name)
         for row in run.table(step.name).to_pylist()
     }
     rows = []
@@ -73,17 +77,20 @@ def clusters_table(run: Run) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def next_commands(out: str) -> list[str]:
-    """Return what a user is likely to want next."""
-    import shlex
+def next_commands(run: Run, out: str | None = None) -> list[str]:
+    """Return what a user is likely to want next.
 
-    where = shlex.quote(out)
-    return [
-        f"shoal show {where}",
-        f"shoal rejected {where}",
-        f"shoal organize {where} --to sorted/ --dry-run",
-        f"shoal export {where} --as csv --to files/",
-    ]
+    Args:
+        run: that ended well.
+        out: the store as the user spelled it; None takes its full path.
+    """
+    where = shlex.quote(out or run.store.root.uri)
+    commands = [f"shoal show {where}"]
+    if run.record.rejected:
+        commands.append(f"shoal rejected {where}")
+    if any(step.stage.kind == "cluster" for step in run.plan.steps):
+        commands.append(f"shoal organize {where} --to sorted/ --dry-run")
+    return [*commands, f"shoal export {where} --as csv --to files/"]
 
 
 def _fragments(run: Run) -> list[Fragment]:

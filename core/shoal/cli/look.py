@@ -1,16 +1,32 @@
 """`shoal report`, `runs`, `show`, `rejected`: looking at what there is."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoal.cli.console import arrow, out, out_json, table
+from shoal.cli.console import nearby, out, out_json, quoted, say
+from shoal.cli.tables import Look, arrow, table
 
-Out = Annotated[str, typer.Argument(help="Folder or URI given to `shoal run --out`.")]
+if TYPE_CHECKING:
+    from shoal.catalogue import Run
+
+Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder or URI given to `shoal run --out`.")]
 RunName = Annotated[
     str | None, typer.Option("--run", help="Run, or the beginning of its name; default: the last that ended well.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+STEPS = Look(
+    numbers=("seconds", "rows", "computed", "cached", "failed", "per second"),
+    spare=("rows", "per second", "stage", "backend"),
+)
+CLUSTERS = Look(numbers=("cluster", "size"), sentences=("reason",))
+RUNS = Look(
+    numbers=("images", "clusters", "noise", "rejected", "seconds"),
+    spare=("source", "seconds", "rejected", "noise", "pipeline"),
+    paths=("source",),
+)
+REJECTED = Look(paths=("path",), sentences=("reason",), spare=("status", "step"))
 
 
 def add(app: typer.Typer) -> None:
@@ -34,7 +50,7 @@ def report(
     path = write_report(shoal.open(out_, run))
     if open_:
         typer.launch(path.as_uri())
-    out_json({"report": str(path)}) if json else out(str(path))
+    out_json({"report": str(path)}) if json else out(nearby(path, out_))
 
 
 def runs(out_: Out, json: Json = False) -> None:
@@ -46,15 +62,17 @@ def runs(out_: Out, json: Json = False) -> None:
     if json:
         out_json([record.model_dump(mode="json") for record in found])
         return
-    numbers = ("images", "clusters", "noise", "rejected", "seconds")
-    columns = ("id", "pipeline", "status", *numbers, "source")
-    table("Runs", columns, [[getattr(record, column) for column in columns] for record in found], numbers)
+    columns = ("id", "pipeline", "status", "images", "clusters", "noise", "rejected", "seconds", "source")
+    table("Runs", columns, [[getattr(record, column) for column in columns] for record in found], RUNS)
+    for record in found[-1:]:
+        if record.status == "failed":
+            say(f"the last run failed: {record.error}")
 
 
 def show(out_: Out, run: RunName = None, json: Json = False) -> None:
     """Show a run: its steps and its clusters."""
     import shoal
-    from shoal.reporting import clusters_table, steps_table
+    from shoal.reporting import clusters_table
 
     opened = shoal.open(out_, run)
     if json:
@@ -62,16 +80,37 @@ def show(out_: Out, run: RunName = None, json: Json = False) -> None:
         return
     record = opened.record
     out(f"RUN {record.id} ({record.status}): {record.pipeline} over {record.source}")
-    arrow("Steps", steps_table(opened), numbers=("seconds", "rows", "computed", "cached", "failed", "rate"))
-    arrow("Clusters", clusters_table(opened), numbers=("cluster", "size"))
+    out()
+    steps(opened)
+    clusters = clusters_table(opened)
+    if clusters.num_rows:
+        arrow("Clusters", clusters, CLUSTERS)
+    if record.error:
+        say(f"it failed: {record.error}")
+
+
+def steps(run: "Run") -> None:
+    """Print a row a step; a number that says nothing (no failure, no rate) stays blank."""
+    from shoal.reporting import steps_table
+
+    names = ("step", "stage", "backend", "seconds", "rows", "computed", "cached", "failed", "rate")
+    rows = [
+        [row[name] or (0 if name in ("computed", "cached") else None) for name in names]
+        for row in steps_table(run).to_pylist()
+    ]
+    if rows:
+        table("Steps", [*names[:-1], "per second"], rows, STEPS)
 
 
 def rejected(out_: Out, run: RunName = None, json: Json = False) -> None:
-    """List the files that are not in the result, each with the step and the reason."""
+    """List the files that are not in the result, and why."""
     import shoal
 
     opened = shoal.open(out_, run)
+    files = opened.rejected
     if json:
-        out_json(opened.rejected.to_pylist())
-        return
-    arrow(f"{opened.record.rejected:,} of {opened.record.files:,} files rejected", opened.rejected)
+        out_json(files.to_pylist())
+    elif files.num_rows:
+        arrow(f"{files.num_rows:,} of {opened.record.files:,} files rejected", files, REJECTED)
+    else:
+        out(f"none of the {opened.record.files:,} files was rejected; {quoted('shoal', 'show', out_)} shows the result")

@@ -1,25 +1,40 @@
 """`shoal run`."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoal.cli.console import Bar, arrow, out, out_json, say
+from shoal.cli.console import nearby, out, out_json, out_next, say
+from shoal.cli.look import CLUSTERS, steps
+from shoal.cli.progress import Bar, clock
+from shoal.cli.tables import arrow
+from shoal.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from shoal.catalogue import Run
+    from shoal.records import RunView, StepRecord
+
+SHOWN = 40
 
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: shoal run quickstart photos/ --out out/ --set cluster.min_cluster_size=15")(run)
+    app.command(epilog="Example: shoal run quickstart photos/ --out out/ --set cluster.min_samples=3")(run)
 
 
 def run(
-    pipeline: Annotated[str, typer.Argument(help="Recipe by name, or path of a pipeline file.")],
-    images: Annotated[str, typer.Argument(help="Folder, file, manifest or URI of images.")],
+    pipeline: Annotated[
+        str,
+        typer.Argument(metavar="PIPELINE", help="Recipe by name (`shoal recipes` lists them), or path of a pipeline file."),
+    ],
+    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder, file, manifest or URI of images.")],
     out_: Annotated[str, typer.Option("--out", help="Folder or URI that keeps rows, tables and runs.")] = "out",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="STEP.OPTION=VALUE, or STEP=NAME[:ARG] for another stage; may be repeated."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="small, medium, large or huge: options for a number of images; --set wins over it.")
     ] = None,
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
@@ -33,43 +48,63 @@ def run(
     """
     import shoal
     from shoal.errors import UsageError
+    from shoal.host import Host
+    from shoal.presets import with_preset
     from shoal.runner import RunOptions
 
     if on not in ("auto", "local", "ray"):
         raise UsageError(f"--on is auto, local or ray, not {on!r}")
     names = frozenset(name.strip() for text in force or [] for name in text.split(",") if name.strip())
     options = RunOptions(where=on, address=address, force=names)  # type: ignore[arg-type]
-    bar = Bar(quiet=quiet or json)
+    host, bar = Host(), Bar(quiet=quiet or json)
+    host.manager.register(_Advice(bar, preset), name="shoal.cli")
+    overrides = with_preset(preset, pipeline, host, set_ or [])
     try:
-        made = shoal.run(pipeline, images, out_, overrides=set_ or [], options=options, progress=bar)
+        made = shoal.run(pipeline, images, out_, overrides=overrides, options=options, host=host, progress=bar)
     finally:
         bar.close()
     if json:
         out_json(made.record.model_dump(mode="json"))
-        return
-    _summary(made)
+    else:
+        _summary(made, out_)
 
 
-def _summary(made: "object") -> None:
-    from shoal.catalogue import Run
-    from shoal.reporting import clusters_table, next_commands, steps_table
+class _Advice:
+    """Says once the images are counted which preset fits their number."""
 
-    if not isinstance(made, Run):
-        raise TypeError(made)
+    def __init__(self, bar: Bar, chosen: str | None) -> None:
+        self.bar, self.chosen = bar, chosen
+
+    @hookimpl
+    def shoal_stage_done(self, run: "RunView", record: "StepRecord") -> None:
+        """Speak after the index step."""
+        from shoal.presets import fitting
+
+        if not record.stage.startswith("index.") or not run.record.images:
+            return
+        fit, found = fitting(run.record.images), f"{run.record.images:,} images found"
+        if fit.name == self.chosen:
+            self.bar.tell(f"{found}: preset {fit.name}, as chosen, fits")
+        else:
+            self.bar.tell(f"{found}: preset {fit.name} fits that many; --preset {fit.name} takes it ({fit.description})")
+
+
+def _summary(made: "Run", typed: str) -> None:
+    from shoal.reporting import clusters_table, next_commands
+
     record = made.record
-    arrow("Steps", steps_table(made), numbers=("seconds", "rows", "computed", "cached", "failed", "rate"))
+    say()
+    steps(made)
     clusters = clusters_table(made)
     if clusters.num_rows:
-        arrow("Clusters", clusters, numbers=("cluster", "size"), most=40)
-    out(
-        f"RUN {record.id}: {record.images:,} images in {record.clusters:,} clusters, {record.noise:,} noise; "
-        f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected; {record.seconds:.1f} s"
-    )
-    report = made.folder.local / "report.html" if made.folder.local else None
-    if report is not None and Path(report).exists():
-        out(f"report: {report}")
+        arrow("Clusters", clusters, CLUSTERS, most=SHOWN)
+    found = f"{record.images:,} images"
+    if any(step.stage.kind == "cluster" for step in made.plan.steps):
+        found += f" in {record.clusters:,} clusters, {record.noise:,} noise"
+    files = f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected"
+    out(f"RUN {record.id}: {found}; {files}; {clock(record.seconds)}")
+    if made.folder.local is not None and made.folder.exists("report.html"):
+        out(f"report: {nearby(made.folder.local / 'report.html', typed)}")
     for trouble in record.hook_errors:
         say(f"note: {trouble}")
-    out("next:")
-    for command in next_commands(made.store.root.uri):
-        out(f"  {command}")
+    out_next(next_commands(made, typed))
