@@ -14,39 +14,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str], debug: bool) -> int:
-    import typer
-    from typer.main import get_command
+    from shoal.cli.console import lenient
 
-    from shoal.cli.app import build
-    from shoal.cli.console import complain
-    from shoal.errors import ShoalError, UsageError
-
+    lenient()
     try:
+        from typer.main import get_command
+
+        from shoal.cli.app import build
+
         code = get_command(build()).main(arguments, prog_name="shoal", standalone_mode=False)
-    except ShoalError as error:
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
-            raise
-        complain(str(error))
-        return WRONG_USE if isinstance(error, UsageError) else FAILED
-    except (typer.Abort, KeyboardInterrupt):
-        complain("stopped; what was computed is kept: the same command goes on from here")
-        return FAILED
-    except BrokenPipeError:
-        return FAILED
-    except Exception as error:
-        return _other(error, debug)
+            import traceback
+
+            traceback.print_exception(error)
+        return _tell(error)
     return code if isinstance(code, int) else 0
 
 
-def _other(error: Exception, debug: bool) -> int:
-    """Show a click error as click does; anything else is a bug, said in one sentence."""
-    from shoal.cli.console import complain
+def _tell(error: BaseException) -> int:
+    """Say in one sentence what went wrong and return the exit code."""
+    from typer import Abort
 
-    show = getattr(error, "show", None)
-    if callable(show):
-        show()
-        return int(getattr(error, "exit_code", WRONG_USE))
-    if debug:
-        raise error
+    from shoal.cli.console import complain, hush
+    from shoal.errors import ShoalError, UsageError
+
+    if isinstance(error, BrokenPipeError):  # whoever read the output has left
+        hush()
+        return FAILED
+    if isinstance(error, ShoalError):
+        complain(str(error))
+        return WRONG_USE if isinstance(error, UsageError) else FAILED
+    if isinstance(error, Abort | KeyboardInterrupt):
+        complain("stopped; what is done is kept: the same command goes on from here")
+        return FAILED
+    if callable(getattr(error, "format_message", None)):
+        complain(_wrong_use(error))
+        return WRONG_USE
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"{where}{error.strerror or error}; mend that and give the same command again (--debug shows more)")
+        return FAILED
     complain(f"shoal hit a bug ({type(error).__name__}: {error}); run again with --debug and report the traceback")
     return FAILED
+
+
+def _wrong_use(error: BaseException) -> str:
+    """Return what the argument parser says, as one sentence that ends with where to look."""
+    said = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+    path = getattr(getattr(error, "ctx", None), "command_path", None) or "shoal"
+    return f"{said[:1].lower()}{said[1:]}; `{path} --help` shows how"

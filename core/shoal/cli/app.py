@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 import typer
 
 from shoal.cli import files, look, plugins, run
+from shoal.cli.console import say
 
 NAME = "shoal"
 
@@ -24,15 +25,50 @@ def build() -> typer.Typer:
     for module in (run, look, files, plugins):
         module.add(app)
     if entry_points(group="shoal"):
-        from shoal.host import Host
-
-        Host().manager.hook.shoal_commands(cli=app)
+        _add_foreign(app)
     return app
+
+
+def _add_foreign(app: typer.Typer) -> None:
+    """Add the commands of plugins; trouble with them is told and leaves shoal's own commands usable."""
+    from shoal.errors import ShoalError
+    from shoal.host import Host
+
+    try:
+        host = Host()
+    except ShoalError as error:  # `shoal doctor` must still answer, and `shoal undo` needs no plugin
+        say(f"note: {error}")
+        return
+    for implementation in host.manager.hook.shoal_commands.get_hookimpls():
+        before = list(app.registered_commands)
+        try:
+            implementation.function(*[app for _ in implementation.argnames])
+        except Exception as error:  # a plugin may raise anything
+            say(f"note: the commands of plugin {implementation.plugin_name} are left out: {type(error).__name__}: {error}")
+            app.registered_commands[:] = before
+            continue
+        _refuse_taken(app, before, implementation.plugin_name)
+
+
+def _refuse_taken(app: typer.Typer, before: list[typer.models.CommandInfo], plugin: str) -> None:
+    """Leave out commands whose name is taken: a plugin never replaces a command of shoal or of another plugin."""
+    taken = {_name(command) for command in before}
+    for command in app.registered_commands[len(before) :]:
+        if _name(command) in taken:
+            say(f"note: plugin {plugin} adds a command {_name(command)!r}, which exists already; it is left out")
+            app.registered_commands.remove(command)
+        taken.add(_name(command))
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    function = getattr(command.callback, "__name__", "")
+    return command.name or function.lower().replace("_", "-")
 
 
 def _main(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
 ) -> None:
     """Turn heaps of images into clean, named, reviewed, organised sets."""
     if version:

@@ -1,21 +1,38 @@
 """What the terminal shows. Data goes to standard output, everything else to standard error."""
 
 import json
+import os
+import shlex
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from shoal.text import terminal
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+
+def lenient() -> None:
+    """Let a character that the terminal's encoding lacks become `?` instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
 
 
-PIPE_WIDTH = 140
-"""Columns of a table that goes to a file or a pipe, which have no width of their own."""
+def hush() -> None:
+    """Send what is still to be printed nowhere: its reader has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if _broken(stream):
+            os.dup2(nowhere, stream.fileno())
+
+
+def _broken(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False
 
 
 def complain(message: str) -> None:
@@ -29,9 +46,16 @@ def say(message: str = "") -> None:
     print(terminal(message), file=sys.stderr)
 
 
-def out(message: str) -> None:
+def out(message: str = "") -> None:
     """Print a line of data to standard output."""
     print(terminal(message))
+
+
+def out_next(commands: list[str]) -> None:
+    """Print commands to type next."""
+    out("next:")
+    for command in commands:
+        out(f"  {command}")
 
 
 def out_json(value: Any) -> None:
@@ -39,99 +63,31 @@ def out_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=True, default=str))
 
 
-def console() -> "Console":
-    """Return rich's console on standard output."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+def quoted(*words: str | Path) -> str:
+    """Return words as a command that can be copied into a shell."""
+    return shlex.join(str(word) for word in words)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
-    """Print a table; `numbers` names the columns that are set to the right."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*[Text(terminal(_cell(value))) for value in row])
-    console().print(drawn)
+def nearby(path: Path, typed: str) -> str:
+    """Return a path below a folder as the user spelled that folder, where that is shorter."""
+    try:
+        short = str(Path(typed) / path.relative_to(Path(typed).absolute()))
+    except ValueError:
+        return str(path)
+    return min(short, str(path), key=len)
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def paragraphs(text: str) -> None:
+    """Print Markdown-like text: paragraphs filled to the terminal, lists and tables as they are."""
+    import textwrap
 
-
-def arrow(title: str, data: "pa.Table", numbers: Sequence[str] = (), most: int | None = None) -> None:
-    """Print an Arrow table, at most so many rows, and say how many were left out."""
-    shown = data if most is None else data.slice(0, most)
-    table(title, data.column_names, [list(row.values()) for row in shown.to_pylist()], numbers)
-    if shown.num_rows < data.num_rows:
-        say(f"... and {data.num_rows - shown.num_rows:,} more; --json prints all")
-
-
-class Bar:
-    """Draws a run's progress: a line a step with its rate and the time left; plain lines where there is no terminal."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        """Draw nothing yet."""
-        self.quiet = quiet
-        self._bars: Bars | None = None
-        self._tasks: dict[str, TaskID] = {}
-
-    def start(self, step: str, total: int) -> None:
-        """Begin a line."""
-        if self.quiet:
-            return
-        if not sys.stderr.isatty():
-            say(f"{step}: {total:,} to do")
-            return
-        if self._bars is None:
-            self._bars = _bars()
-            self._bars.start()
-        self._tasks[step] = self._bars.add_task(terminal(step), total=total)
-
-    def advance(self, step: str, rows: int) -> None:
-        """Move a line on."""
-        if self._bars is not None:
-            self._bars.advance(self._tasks[step], rows)
-
-    def finish(self, step: str, note: str) -> None:
-        """End a line."""
-        if self.quiet:
-            return
-        if self._bars is None:
-            say(f"{step}: {note}")
-            return
-        task = self._tasks[step]
-        self._bars.update(task, completed=self._bars.tasks[task].total, description=f"{terminal(step)} ({note})")
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        if self._bars is not None:
-            self._bars.stop()
-
-
-def _bars() -> "Bars":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from shoal.cli.rate import RateColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    columns = min(shutil.get_terminal_size().columns, 100)
+    for block in text.split("\n\n"):
+        lines = block.splitlines()
+        if any(line.startswith((" ", "|", "- ", "* ", "```")) for line in lines):
+            for line in lines:
+                out(line)
+        else:
+            for line in textwrap.wrap(" ".join(lines), columns, break_long_words=False, break_on_hyphens=False):
+                out(line)
+        out()

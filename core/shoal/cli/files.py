@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.cli.console import arrow, out, out_json, say
+from shoal.cli.console import out, out_json, out_next, quoted, say
 from shoal.cli.look import Json, Out, RunName
+from shoal.cli.progress import clock
+from shoal.cli.tables import Look, arrow, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from shoal.journal import Progress, Receipts
 
 SHOWN = 20
+DONE = {"copy": "copied", "move": "moved", "hardlink": "linked"}
 GOOD = ("done", "present", "undone", "planned")
+PLAN = Look(paths=("source", "target"), sentences=("reason",))
 
 
 def add(app: typer.Typer) -> None:
@@ -48,33 +52,43 @@ def organize(
     from shoal import journal
     from shoal.errors import UsageError
     from shoal.host import Host
-    from shoal.organizing import make_plan, organizer, remember
+    from shoal.organizing import check_target, make_plan, organizer, remember
 
-    if mode not in ("copy", "move", "hardlink"):
+    if mode not in DONE:
         raise UsageError(f"--mode is copy, move or hardlink, not {mode!r}")
+    if not (dry_run or yes or sys.stdin.isatty()):
+        raise UsageError("nobody is there to ask; add --yes to go ahead, or --dry-run to only look")
     host = Host()
     opened = shoal.open(out_, run, host=host)
+    check_target(opened, to)
     plan = make_plan(opened, organizer(opened, host, {"rule": rule, "sidecars": sidecars}))
     if dry_run or not yes:
-        _preview(journal.preview(plan, to, mode), to, mode, json=json and dry_run)  # type: ignore[arg-type]
+        shown = journal.preview(plan, to, mode)  # type: ignore[arg-type]
+        out_json(shown.to_pylist()) if json and dry_run else _preview(shown, opened.record.source, to, mode)
     if dry_run:
         return
-    if not yes:
-        _ask(f"{mode} {plan.num_rows:,} files into {to}?")
+    if not yes and not typer.confirm(f"{mode} {plan.num_rows:,} files into {to}?", err=True):
+        say("nothing was touched")
+        return
     receipts = journal.organize(plan, to, mode, on_progress=_progress())  # type: ignore[arg-type]
     remember(opened, to.absolute(), receipts)
     _tell(receipts, to, json)
     if not json:
-        out(f"next:\n  shoal undo {to}")
+        out_next([quoted("shoal", "undo", to)])
 
 
-def undo(to: Annotated[Path, typer.Argument(help="Folder that was organised.")], json: Json = False) -> None:
+def undo(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that was organised.")], json: Json = False
+) -> None:
     """Take the last organise back: paths, bytes and times.
 
     Files that changed since are left as they are, each with the reason.
     """
     from shoal import journal
+    from shoal.errors import UsageError
 
+    if not to.is_dir():
+        raise UsageError(f"{to} is no folder; name the folder given to `shoal organize --to`")
     receipts = journal.undo(to, on_progress=_progress())
     if receipts is None:
         out_json([]) if json else out(f"{to}: nothing to undo")
@@ -92,11 +106,8 @@ def export(
 ) -> None:
     """Write a run's tables as files."""
     import shoal
-    from shoal.errors import UsageError
     from shoal.export import export as write
 
-    if as_ not in ("workflow", "csv", "parquet"):
-        raise UsageError(f"--as is workflow, csv or parquet, not {as_!r}")
     files = write(shoal.open(out_, run), as_, to, force=force)
     if json:
         out_json([str(file) for file in files])
@@ -105,20 +116,13 @@ def export(
         out(str(file))
 
 
-def _preview(plan: "pa.Table", to: Path, mode: str, json: bool) -> None:
-    if json:
-        out_json(plan.to_pylist())
-        return
-    shown = plan.select([name for name in plan.column_names if name != "id"])
-    arrow(f"Plan: {mode} {plan.num_rows:,} files into {to}", shown, most=SHOWN)
-
-
-def _ask(question: str) -> None:
-    from shoal.errors import UsageError
-
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to ask; add --yes to go ahead, or --dry-run to only look")
-    typer.confirm(question, abort=True, err=True)
+def _preview(plan: "pa.Table", source: str, to: Path, mode: str) -> None:
+    """Print the plan, paths of files below the source without it."""
+    rows = plan.slice(0, SHOWN).select(["source", "target", "reason"]).to_pylist()
+    cells = [[row["source"].removeprefix(f"{source.rstrip('/')}/"), row["target"], row["reason"]] for row in rows]
+    table(f"Plan: {mode} {plan.num_rows:,} files of {source} into {to}", ("source", "target", "reason"), cells, PLAN)
+    if plan.num_rows > SHOWN:
+        say(f"... and {plan.num_rows - SHOWN:,} more; --dry-run --json prints all")
 
 
 def _progress() -> Any:
@@ -127,7 +131,7 @@ def _progress() -> Any:
         return None
 
     def draw(progress: "Progress") -> None:
-        left = "" if progress.eta_seconds is None else f", {progress.eta_seconds:.0f} s left"
+        left = "" if progress.eta_seconds is None else f", {clock(progress.eta_seconds)} left"
         text = f"{progress.done:,}/{progress.total:,} files, {progress.files_per_second:,.0f}/s{left}"
         print(f"\r{text:<60}", end="\n" if progress.done == progress.total else "", file=sys.stderr, flush=True)
 
@@ -136,20 +140,23 @@ def _progress() -> Any:
 
 def _tell(receipts: "Receipts", to: Path, json: bool) -> None:
     """Print what became of the files; exit with 1 where some could not be done."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    counts = receipts.counts
-    bad = {status: number for status, number in counts.items() if status not in GOOD}
+    bad = [status for status in receipts.counts if status not in GOOD]
     if json:
         out_json(receipts.table.to_pylist())
     else:
-        words = ", ".join(f"{number:,} {status}" for status, number in counts.items())
-        out(f"{to}: {words or 'no file'}; {receipts.seconds:.1f} s")
+        out(f"{to}: {_counts(receipts)} in {clock(receipts.seconds)}")
         if bad:
-            import pyarrow as pa
-
-            rows = receipts.table.filter(pc.is_in(receipts.table["status"], value_set=pa.array(list(bad))))
-            arrow("Not done", rows.select(["source", "target", "status", "reason"]), most=SHOWN)
+            rows = receipts.table.filter(pc.is_in(receipts.table["status"], value_set=pa.array(bad)))
+            arrow("Not done", rows.select(["source", "target", "status", "reason"]), PLAN, most=SHOWN)
             say("the files above were left as they are; mend the reason and give the same command again")
     if bad:
         raise typer.Exit(1)
+
+
+def _counts(receipts: "Receipts") -> str:
+    words = {"done": DONE[receipts.mode], "present": "there already", "undone": "taken back"}
+    found = [f"{number:,} files {words.get(status, status)}" for status, number in receipts.counts.items()]
+    return ", ".join(found) or "no file"
