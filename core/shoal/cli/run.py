@@ -99,10 +99,13 @@ def _summary(made: "Run", typed: str) -> None:
     if clusters.num_rows:
         arrow("Clusters", clusters, CLUSTERS, most=SHOWN)
     found = f"{record.images:,} images"
-    if any(step.stage.kind == "cluster" for step in made.plan.steps):
+    clusterer = next((step.stage.title() for step in reversed(made.plan.steps) if step.stage.kind == "cluster"), None)
+    if clusterer:
         found += f" in {record.clusters:,} clusters, {record.noise:,} noise"
     files = f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected"
     out(f"RUN {record.id}: {found}; {files}; {clock(record.seconds)}")
+    if clusterer and not record.clusters:
+        say(f"no cluster was found; `shoal stages {clusterer}` lists the options that find smaller ones")
     if made.folder.local is not None and made.folder.exists("report.html"):
         out(f"report: {nearby(made.folder.local / 'report.html', typed)}")
     for trouble in record.hook_errors:
