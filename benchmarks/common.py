@@ -193,5 +193,5 @@ def finish(options: argparse.Namespace, title: str, figures: Sequence[Figure], d
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rounded(result), indent=1, sort_keys=True) + "\n")
     for figure in result["figures"]:
-        held = {True: "holds", False: "MISSED"}.get(figure.get("holds"), "")
+        held = "" if "holds" not in figure else "holds" if figure["holds"] else "MISSED"
         print(f"{figure['what']}: {figure['value']} {figure['unit']}  {figure.get('target', '')} {held}".rstrip())

@@ -1,0 +1,102 @@
+"""The benchmarks run: each with its tiny sizes, in processes of their own; and the docs show the results that are kept."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few pictures with some structure, of several shapes."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for number, size in enumerate([(320, 240), (240, 320), (400, 200), (300, 300)]):
+        rng = np.random.default_rng(number)
+        Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize(size).save(folder / f"{number}.webp")
+    return folder
+
+
+def benchmark(name: str, out: Path, *words: str | Path) -> dict[str, object]:
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick", "--out", str(out), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, object] = json.loads(out.read_text())
+    assert result["quick"] is True
+    assert result["figures"]
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["embedding", "incremental", "startup"])
+def test_benchmarks_with_pictures_run(name: str, photographs: Path, tmp_path: Path) -> None:
+    result = benchmark(name, tmp_path / "result.json", "--cache", tmp_path / "cache", "--photos", photographs)
+    text = json.dumps(result)
+    assert str(tmp_path) not in text
+    if name == "embedding":
+        assert {trial["embedded"] for trial in result["small"]["trials"]["shoal"]} == {48}
+    if name == "incremental":
+        (first,), (second,), (more,) = (result["trials"][run] for run in ("first", "second", "more"))
+        assert first["image_steps"] == {"index": 40, "thumbnail": 40, "embed": 40}
+        assert set(second["computed"].values()) == {0}
+        assert not {"onnxruntime", "torch", "ray", "umap", "hdbscan"} & set(second["loaded"])
+        assert more["image_steps"] == {"index": 1, "thumbnail": 1, "embed": 1}
+
+
+@pytest.mark.slow
+def test_benchmark_of_memory_runs(tmp_path: Path) -> None:
+    (size,) = benchmark("memory", tmp_path / "result.json")["sizes"]
+    assert size["images"] == 200
+    assert 0 < size["idle_mb"] < size["peak_mb"] < size["bound_mb"]
+
+
+@pytest.mark.slow
+def test_pictures_are_the_same_every_time_and_all_different(photographs: Path, tmp_path: Path) -> None:
+    code = f"""
+import sys; sys.path.insert(0, {str(BENCHMARKS)!r})
+from pathlib import Path
+from pictures import crops, large
+for turn in "ab":
+    crops(Path({str(photographs)!r}), Path({str(tmp_path)!r}) / turn, 20)
+large(Path({str(photographs)!r}), Path({str(tmp_path)!r}) / "a", 1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+    first, second = ([path.read_bytes() for path in sorted((tmp_path / turn / "crops-20").rglob("*.jpg"))] for turn in "ab")
+    assert first == second
+    assert len(set(first)) == 20
+    (large,) = (tmp_path / "a" / "large-1").rglob("*.jpg")
+    with Image.open(large) as image:
+        assert image.size == (4000, 3000)
+
+
+def test_a_figure_knows_whether_its_target_holds() -> None:
+    code = f"""
+import sys; sys.path.insert(0, {str(BENCHMARKS)!r})
+from common import Figure
+print([Figure("x", 0.9, at_least=0.9).plain()["holds"], Figure("x", 0.89, at_least=0.9).plain()["holds"]])
+print([Figure("x", 45, "s", at_most=45).plain()["target"], "holds" in Figure("x", 45, "s").plain()])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split("\n")[:2] == ["[True, False]", "['<= 45', False]"]
+
+
+def test_the_docs_show_the_results_that_are_kept(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    command = [sys.executable, str(BENCHMARKS / "table.py"), "--page", str(page)]
+    subprocess.run(command, check=True, timeout=60)
+    assert page.read_text() == (ROOT / "docs" / "benchmarks.md").read_text(), "write it by: python benchmarks/table.py"
+
+
+def test_results_come_from_full_sizes_and_name_no_path() -> None:
+    for path in (BENCHMARKS / "results").glob("*.json"):
+        text = path.read_text()
+        assert not json.loads(text).get("quick"), path.name
+        assert "/tmp" not in text, path.name
+        assert "/home" not in text, path.name
