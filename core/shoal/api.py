@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shoal import sources
 from shoal.catalogue import Run, open_run
-from shoal.errors import ShoalError, UsageError
+from shoal.errors import UsageError
 from shoal.host import Host
 from shoal.pipeline import Pipeline, load, override
 from shoal.pipeline.plan import plan as make_plan
@@ -51,14 +51,14 @@ def run(
     def settle(record: RunRecord) -> None:
         if record.status == "done":
             try:
-                write_report(Run(store, record, planned))
-            except ShoalError as error:  # the tables are there; a report can be written again
-                trouble.append(f"report: {error}")
+                write_report(Run(store, record, host))
+            except Exception as error:  # the tables are there; a report can be written again
+                trouble.append(f"report: {type(error).__name__}: {error}")
         record.hook_errors.extend(trouble)
         tell(host, store, record, "shoal_run_done")
 
     record = execute(planned, source, store, host, options or RunOptions(), progress or Silent(), settle)
-    return Run(store, record, planned)
+    return Run(store, record, host)
 
 
 def open(out: str | Path, run: str | None = None, *, host: Host | None = None) -> Run:

@@ -3,36 +3,40 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 from pydantic import ValidationError
 
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.pipeline import Pipeline, parse
-from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX, Plan, PlannedStep, is_table, plan
-from shoal.records import RunRecord
+from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX
+from shoal.records import RunRecord, StepRecord, clustering, labelling
 from shoal.runner.run import RECORD
-from shoal.runner.state import FILES, IMAGES, RunState
+from shoal.runner.state import FILES, IMAGES
 from shoal.runner.telling import CONFIG
-from shoal.store import Folder, Store
+from shoal.store import Folder, Store, TableStore
 
 
 @dataclass(frozen=True)
 class Run:
     """A run that was made: its record and its tables as Arrow.
 
+    Tables are found by what the record says, so they stay readable when stages have newer versions or are gone.
+
     Attributes:
         store: that holds it.
         record: how it went.
-        plan: what was run.
+        host: plugins; asked only where a stage itself is wanted.
     """
 
     store: Store
     record: RunRecord
-    plan: Plan
+    host: Host
 
     @property
     def id(self) -> str:
@@ -44,10 +48,14 @@ class Run:
         """Folder of the run's own files."""
         return self.store.runs / self.id
 
-    @property
+    @cached_property
     def pipeline(self) -> Pipeline:
-        """The pipeline, every option written out."""
-        return self.plan.pipeline
+        """The pipeline, every option written out.
+
+        Raises:
+            PipelineError: a stage or option of it is there no more.
+        """
+        return parse(self.folder.read(CONFIG).decode(), self.host, where=f"run {self.id}")
 
     @property
     def files(self) -> pa.Table:
@@ -78,17 +86,15 @@ class Run:
         Raises:
             UsageError: no step of this run has that name, or the run ended before it.
         """
-        planned = self._planned(step)
-        state = self._state()
-        if step == self.plan.index.name:
+        made = self._step(step)
+        if made.stage.startswith(f"{INDEX}."):
             return self.images
-        if step not in state.digests:
-            raise self._ended(f"step {step!r} was done")
-        if is_table(planned):
-            return state.answer(step).read()
+        if made.digest:
+            return self._answer(made).read()
         ids = self.images["id"].combine_chunks()
-        names = planned.stage.produces().names
-        return pa.table([ids, *state.rows(planned).read(ids, names)], names=["id", *names])
+        rows = self.store.rows(made.stage, made.fingerprint)
+        schema = rows.schema() or pa.schema([pa.field(name, pa.null()) for name in made.columns])
+        return pa.table([ids, *rows.read(ids, schema)], names=["id", *schema.names])
 
     def joined(self, columns: Sequence[str]) -> pa.Table:
         """Return `id` and columns of any steps, a row an image; null where a step made none for an image.
@@ -104,7 +110,7 @@ class Run:
 
     def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
         """Return what a visualiser made: its row, and the folder of its files where there are any."""
-        files = self._state().answer(step).files
+        files = self._answer(self._step(step)).files
         local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
         return self.table(step), local
 
@@ -121,31 +127,40 @@ class Run:
         why = f" ({reason(self.record)})" if self.record.error else ""
         return UsageError(f"run {self.id} ended before {before}{why}; give the same `shoal run` again to go on")
 
-    def _planned(self, step: str) -> PlannedStep:
-        names = [self.plan.index.name, *(planned.name for planned in self.plan.steps)]
-        if step not in names:
-            raise UsageError(f"run {self.id} has no step {step!r}; its steps are {', '.join(names)}")
-        return self.plan.step(step)
+    def _step(self, name: str) -> StepRecord:
+        made = self.record.step(name)
+        if made is not None:
+            return made
+        names = _step_names(self.folder.read(CONFIG))
+        if name in names:
+            raise self._ended(f"step {name!r} was done")
+        raise UsageError(f"run {self.id} has no step {name!r}; its steps are {', '.join(names)}")
 
-    def _state(self) -> RunState:
-        digests = {step.step: step.digest for step in self.record.steps if step.step != self.plan.index.name}
-        return RunState(self.store, self.folder, self.plan, pa.table({}), digests=digests)
+    def _answer(self, made: StepRecord) -> TableStore:
+        return self.store.tables(made.stage, made.fingerprint, made.digest)
 
     def _column(self, column: str, images: pa.Table) -> pa.ChunkedArray:
         step, _, name = column.rpartition(".")
         if not step and name in IMAGE_COLUMNS.names:
             return images[name]
-        makers = [
-            planned for planned in self.plan.steps if name in planned.stage.produces().names and step in ("", planned.name)
-        ]
+        chosen = step or (
+            clustering(self.record) if name == "cluster" else labelling(self.record) if name == "label" else ""
+        )
+        makers = [made for made in self.record.steps if name in made.columns and chosen in ("", made.step)]
         if not makers:
             raise UsageError(f"run {self.id} has no column {column!r}")
         maker = makers[-1]
-        table = self.table(maker.name)
-        if maker.stage.key == "id":
+        table = self.table(maker.step)
+        if maker.key == "id":
             return table[name].take(pc.index_in(images["id"], value_set=table["id"].combine_chunks()))
-        members = self._column(f"{maker.sources['cluster'].step}.cluster", images)
+        members = self._column(f"{maker.sources['cluster']}.cluster", images)
         return table[name].take(pc.index_in(members, value_set=table["cluster"].combine_chunks()))
+
+
+def _step_names(config: bytes) -> list[str]:
+    """Return the names of a run's steps, also where their stages are there no more."""
+    steps = yaml.safe_load(config)["steps"]
+    return [step.get("as") or step["use"].partition(".")[0] for step in steps]
 
 
 def reason(record: RunRecord) -> str:
@@ -182,19 +197,11 @@ def open_run(store: Store, host: Host, run: str | None = None) -> Run:
         if not done:
             where = store.root.uri
             raise UsageError(f"{where} holds no run that ended well; `shoal runs {shlex.quote(where)}` lists what there is")
-        return _load(store, host, done[-1])
+        return Run(store, done[-1], host)
     fit = [record for record in records if record.id.startswith(run)]
     if len(fit) != 1:
         known = ", ".join(record.id for record in (fit or records)[-5:]) or "none"
         if fit:
             raise UsageError(f"{len(fit)} runs begin with {run!r}; write more of the name: {known}")
         raise UsageError(f"no run begins with {run!r}; the last ones are {known}")
-    return _load(store, host, fit[0])
-
-
-def _load(store: Store, host: Host, record: RunRecord) -> Run:
-    text = (store.runs / record.id).read(CONFIG).decode()
-    return Run(store, record, plan(parse(text, host, where=f"run {record.id}")))
-
-
-__all__ = ["INDEX", "Run", "open_run", "reason", "runs"]
+    return Run(store, fit[0], host)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_jsonable_python
 
 from shoal.schema import NOTHING
 
@@ -134,7 +135,8 @@ class Stage(BaseModel, ABC):
 
         A stage whose options point at something that may change (a weights file) adds that thing's hash.
         """
-        return {"kind": self.kind, "name": self.name, "version": self.version, "options": self.model_dump(mode="json")}
+        options = to_jsonable_python(_ordered(self.model_dump()))
+        return {"kind": self.kind, "name": self.name, "version": self.version, "options": options}
 
     @classmethod
     def title(cls) -> str:
@@ -153,6 +155,15 @@ class Stage(BaseModel, ABC):
     def __hash__(self) -> int:
         """Hash what `identity` says."""
         return hash(json.dumps(self.identity(), sort_keys=True))
+
+
+def _ordered(value: Any) -> Any:
+    """Return options with sets as sorted lists: a set's own order is another one in every process."""
+    if isinstance(value, dict):
+        return {key: _ordered(inner) for key, inner in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted((_ordered(inner) for inner in value), key=repr)
+    return [_ordered(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _fresh_private(cls: type[BaseModel]) -> dict[str, Any] | None:

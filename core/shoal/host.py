@@ -83,7 +83,7 @@ class Host:
             return
         try:
             self.manager.register(module, name=name)
-        except pluggy.PluginValidationError as error:
+        except (pluggy.PluginValidationError, ValueError) as error:  # ValueError: registered twice
             raise PluginError(f"plugin {name!r} ({_where(module)}): {_first_line(error)}") from error
         self.plugins.append(Plugin(name, getattr(module, "__name__", repr(module)), distribution))
         self._stages.append((module, stages))
@@ -147,6 +147,8 @@ def _check_class(stage: object, where: str) -> None:
     if inspect.isabstract(stage):
         missing = ", ".join(sorted(stage.__abstractmethods__))
         raise PluginError(f"{where}: stage {stage.__name__} is abstract; it must define {missing}")
+    if stage.key == "cluster" and "cluster" not in stage.consumes.names:
+        raise PluginError(f"{where}: stage {stage.__name__} answers by cluster, so it must consume the column `cluster`")
     for attribute in ("kind", "name"):
         if not isinstance(getattr(stage, attribute, None), str):
             raise PluginError(f"{where}: stage {stage.__name__} has no `{attribute}`")

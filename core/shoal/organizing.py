@@ -27,7 +27,7 @@ def organizer(run: Run, host: Host, options: dict[str, Any]) -> Organizer:
     Raises:
         UsageError: an option is wrong.
     """
-    said = [step.stage for step in run.plan.steps if isinstance(step.stage, Organizer)]
+    said = [step.stage for step in run.pipeline.steps if isinstance(step.stage, Organizer)]
     cls = type(said[-1]) if said else host.stage(DEFAULT)
     values = {
         **(said[-1].model_dump(mode="json") if said else {}),
@@ -47,7 +47,7 @@ def make_plan(run: Run, stage: Organizer) -> pa.Table:
     Raises:
         UsageError: the run has no clusters, or its images are not files of this machine.
     """
-    made = {name for step in run.plan.steps for name in step.stage.produces().names}
+    made = {name for step in run.record.steps for name in step.columns}
     if "cluster" not in made:
         raise UsageError(f"run {run.id} has no clusters to organise by; add a cluster step to its pipeline")
     rows = run.joined([name for name in ("paths", "cluster", "label") if name in made or name == "paths"])

@@ -13,8 +13,9 @@ class StepRecord(BaseModel):
     Attributes:
         step: name of the step; `stage` is its `kind.name`.
         fingerprint: of the stage, with the fingerprints of what it consumes.
-        digest: of what a table stage saw; empty for a map stage.
-        where: `cached`, `in process`, or `ray: 2 actors x 1 cpu`.
+        digest: of what a table stage saw, with the number of the answer; empty for a map stage.
+        key, columns: what its table has; `sources`: step by consumed column.
+        where: `cached`, `in process`, `ray` (a table stage) or `ray: 2 x 1 cpu` (workers of a map stage).
         backend: what did the work, as the stage noted it.
         seconds: wall time; steps that share one pass over the images share its seconds.
         rows: rows that it answers for; `computed` of them now, `cached` from before, `failed` with a reason.
@@ -28,6 +29,9 @@ class StepRecord(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     fingerprint: str = ""
     digest: str = ""
+    key: str = "id"
+    columns: list[str] = Field(default_factory=list)
+    sources: dict[str, str] = Field(default_factory=dict)
     where: str = "cached"
     backend: str = ""
     notes: dict[str, Any] = Field(default_factory=dict)
@@ -78,6 +82,23 @@ class RunRecord(BaseModel):
     def step(self, name: str) -> StepRecord | None:
         """Return the record of a step."""
         return next((step for step in self.steps if step.step == name), None)
+
+
+def clustering(record: RunRecord) -> str | None:
+    """Return the step whose clusters are the run's: the one that the last labels name, else the last one; None without.
+
+    A step of kind `cluster` that is not in the record was not done.
+    """
+    labelled = [step.sources["cluster"] for step in record.steps if step.stage.startswith("label.")]
+    made = [step.step for step in record.steps if step.stage.startswith("cluster.")]
+    found = labelled or made
+    return found[-1] if found else None
+
+
+def labelling(record: RunRecord) -> str | None:
+    """Return the step that names the run's clusters; None where none did."""
+    made = [step.step for step in record.steps if step.stage.startswith("label.")]
+    return made[-1] if made else None
 
 
 class RunView(BaseModel):

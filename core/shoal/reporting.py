@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from shoal.catalogue import Run
 from shoal.kinds import Visualizer
+from shoal.records import clustering, labelling
 from shoal.report import Fragment, Report, write
 
 
@@ -51,16 +52,11 @@ def clusters_table(run: Run) -> pa.Table:
     A run that ended before its clusters has no row; one that ended before their names has numbers for names.
     """
     schema = pa.schema([("cluster", pa.int32()), ("label", pa.string()), ("size", pa.int64()), ("reason", pa.string())])
-    clustered = [step.name for step in run.plan.steps if step.stage.kind == "cluster" and run.done(step.name)]
-    if not clustered:
+    name, labelled = clustering(run.record), labelling(run.record)
+    if name is None or not run.done(name):
         return schema.empty_table()
-    sizes = run.table(clustered[-1]).group_by("cluster").aggregate([("id", "count")])
-    labels = {
-        row["cluster"]: row
-        for step in run.plan.steps
-        if step.stage.kind == "label" and run.done(step.name)
-        for row in run.table(step.name).to_pylist()
-    }
+    sizes = run.table(name).group_by("cluster").aggregate([("id", "count")])
+    labels = {row["cluster"]: row for row in run.table(labelled).to_pylist()} if labelled else {}
     rows = []
     for row in sizes.to_pylist():
         cluster = row["cluster"]
@@ -88,17 +84,17 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
     commands = [f"shoal show {where}"]
     if run.record.rejected:
         commands.append(f"shoal rejected {where}")
-    if any(step.stage.kind == "cluster" for step in run.plan.steps):
+    if clustering(run.record) is not None:
         commands.append(f"shoal organize {where} --to sorted/ --dry-run")
     return [*commands, f"shoal export {where} --as csv --to files/"]
 
 
 def _fragments(run: Run) -> list[Fragment]:
     found = []
-    for step in run.plan.steps:
-        if not isinstance(step.stage, Visualizer):
+    for step in run.record.steps:
+        if not step.stage.startswith(f"{Visualizer.kind}."):
             continue
-        table, files = run.fragments(step.name)
+        table, files = run.fragments(step.step)
         row = table.to_pylist()[0]
-        found.append(Fragment(step.name, row["title"], row["html"], row["style"], row["script"], files))
+        found.append(Fragment(step.step, row["title"], row["html"], row["style"], row["script"], files))
     return found

@@ -23,6 +23,7 @@ class Colours(Embedder):
     side: int = 16
     log: str | None = Field(None, description="File that gets a line an image.")
     stop_at: str | None = Field(None, description="Id at which it raises.")
+    says: str = "this picture upsets me"
     broken: bool = Field(False, description="Fails in setup.")
 
     def identity(self) -> dict[str, object]:
@@ -53,7 +54,7 @@ class Colours(Embedder):
     def map(self, batch: Batch) -> pa.Table:
         ids = batch.rows["id"].to_pylist()
         if self.stop_at in ids:
-            raise ValueError("this picture upsets me")
+            raise ValueError(self.says)
         if self.log:
             with Path(self.log).open("a") as out:
                 out.writelines(f"{os.getpid()} {image}\n" for image in ids)
@@ -132,6 +133,12 @@ class Liar(Clusterer):
             return pa.table({**good, "cluster": ones})
         if self.how == "twice":
             return pa.concat_tables([pa.table(good), pa.table(good)])
+        if self.how == "fewer":
+            return pa.table(good).slice(1)
+        if self.how == "notes":
+            context.note("eps", np.float32(0.3))
+            context.note("thing", {1, 2})
+            return pa.table(good)
         return pa.table({**good, "id": [f"x{name}" for name in rows["id"].to_pylist()]})
 
 

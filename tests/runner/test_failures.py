@@ -137,3 +137,69 @@ def test_empty_and_unreadable_sources_say_so(go: Go, photos: Path) -> None:
 def test_an_unknown_step_to_force_is_wrong_use(go: Go) -> None:
     with pytest.raises(UsageError, match="--force names 'clutser', which is no step of small"):
         go(force=frozenset({"clutser"}))
+
+
+def test_a_failed_run_says_which_images_failed(go: Go, photos: Path, tmp_path: Path, host: Host) -> None:
+    from shoal.api import open as open_store
+
+    whole = (photos / "a" / "p0001.jpg").read_bytes()
+    for number in range(6):
+        (photos / f"cut{number}.jpg").write_bytes(whole[: len(whole) // 2 + number])
+    with pytest.raises(RunFailed):
+        go(overrides=("max_failed=0.1",))
+    from shoal.catalogue import runs
+    from shoal.store import Store
+
+    failed = open_store(tmp_path / "out", runs(Store.open(tmp_path / "out"))[-1].id, host=host)
+    assert {name for name, (step, *_) in reasons(failed).items() if step == "embed"} == {f"cut{n}.jpg" for n in range(6)}
+    assert (failed.record.files, failed.record.accepted, failed.record.rejected) == (30, 24, 6)
+    assert failed.table("embed").num_rows == 24
+
+
+def test_no_image_that_survives_is_a_run_without_rows(go: Go, photos: Path) -> None:
+    whole = (photos / "a" / "p0001.jpg").read_bytes()
+    for path in photos.rglob("*.jpg"):
+        path.unlink()
+    for number in range(4):
+        (photos / f"cut{number}.jpg").write_bytes(whole[: len(whole) // 2 + number])
+    run = go(PIPELINE.partition("  - use: reduce")[0] + "  - use: measure.brightness\n", overrides=("max_failed=1",))
+    assert (run.record.accepted, run.record.rejected) == (0, 4)
+    assert run.table("embed").num_rows == 0
+
+
+def test_a_clusterer_that_leaves_images_out_is_named(go: Go) -> None:
+    with pytest.raises(RunFailed, match="answered 23 of 24 images; this kind answers all of them"):
+        go(PIPELINE.replace("cluster.split", "cluster.liar\n    with: {how: fewer}"))
+
+
+def test_notes_of_any_kind_and_reasons_of_any_text_are_kept(go: Go) -> None:
+    run = go(PIPELINE.replace("cluster.split", "cluster.liar\n    with: {how: notes}"))
+    assert run.record.step("cluster").notes["eps"] == pytest.approx(0.3)
+    victim = run.images["id"][0].as_py()
+    bad = go(PIPELINE.replace("embed.colours", f"embed.colours\n    with: {{side: 8, stop_at: {victim}, says: '\\udcff'}}"))
+    assert next(iter(reasons(bad).values()))[2].startswith("ValueError")
+
+
+def test_one_image_is_one_view_of_one_item(go: Go, photos: Path) -> None:
+    import shutil
+
+    shutil.copy(photos / "a" / "p0001.jpg", photos / "copy.jpg")
+    manifest = photos / "list.csv"
+    manifest.write_text(
+        "path,item,view\na/p0001.jpg,one,front\ncopy.jpg,two,back\na/p0003.jpg,three,front\na/p0003.jpg,three,front\n"
+    )
+    from shoal.api import run
+    from shoal.host import Host
+    from shoal.pipeline import parse
+    from shoal.runner import RunOptions
+
+    host = Host(builtins=("shoal_plugins.index.table", "tests.runner.stages"), allow=())
+    text = PIPELINE.replace("index.folder", "index.table\n    with: {item: item, view: view}").partition("  - use: reduce")[
+        0
+    ]
+    made = run(parse(text, host), manifest, photos.parent / "items", options=RunOptions(where="local"), host=host)
+    assert [row["reason"] for row in made.rejected.to_pylist()] == [
+        "its bytes are those of item 'one', view 'front'; an image is one view of one item"
+    ]
+    assert sorted(made.images["item"].to_pylist()) == ["one", "three"]
+    assert [len(paths) for paths in made.images["paths"].to_pylist()] == [1, 1], "a path named twice is one path"

@@ -1,13 +1,19 @@
 """Each image is read and computed once ever for the same stage and options."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
+from shoal.catalogue import open_run
+from shoal.errors import RunFailed
 from shoal.host import Host
 from shoal.pipeline import parse
+from shoal.reporting import clusters_table
 
 from .conftest import PIPELINE, Go, computed, save
 
@@ -64,14 +70,42 @@ def test_other_options_of_an_embedder_are_another_embedder(go: Go) -> None:
     assert first.table("embed").num_rows == 24, "the rows of the first run are still there"
 
 
-def test_force_computes_chosen_steps_and_what_is_made_from_them(go: Go) -> None:
+def test_force_computes_chosen_steps(go: Go) -> None:
     first = go()
     again = go(force=frozenset({"reduce"}))
-    assert computed(again) == {"index": 0, "embed": 0, "reduce": 24, "cluster": 24, "label": 24}
+    assert computed(again)["reduce"] == 24
+    assert computed(again)["cluster"] == 0, "the forced answer came out the same, so nothing after it changes"
     third = go(force=frozenset({"embed"}))
     assert computed(third)["embed"] == 24
     assert third.table("embed").equals(first.table("embed")), "the newer rows stand for the older ones"
     assert third.table("embed").num_rows == 24
+    assert set(computed(go()).values()) == {0}
+
+
+def test_a_forced_answer_that_differs_is_followed_and_old_runs_keep_theirs(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    from . import stages
+
+    first = go()
+    before, names = first.table("cluster"), first.table("label")
+    plain = stages.Split.run
+
+    def other_way_round(self: stages.Split, rows: pa.Table, context: object) -> pa.Table:
+        answer = plain(self, rows, context)  # type: ignore[arg-type]
+        return answer.set_column(1, "cluster", pc.subtract(pa.scalar(1, pa.int32()), answer["cluster"]))
+
+    def named_apart(self: stages.Numbered, rows: pa.Table, context: object) -> pa.Table:
+        raise RuntimeError("stopped before the labels")
+
+    monkeypatch.setattr(stages.Split, "run", other_way_round)
+    monkeypatch.setattr(stages.Numbered, "run", named_apart)
+    with pytest.raises(RunFailed, match="stopped before the labels"):
+        go(force=frozenset({"cluster"}))
+    monkeypatch.undo()
+    again = go()
+    assert computed(again) == {"index": 0, "embed": 0, "reduce": 0, "cluster": 0, "label": 24}
+    assert not again.table("cluster").equals(before), "the forced answer stands"
+    assert first.table("cluster").equals(before)
+    assert first.table("label").equals(names)
 
 
 def test_two_steps_of_one_stage_are_computed_once(go: Go, tmp_path: Path) -> None:
@@ -110,3 +144,62 @@ def test_the_order_of_runs_does_not_change_the_tables(go: Go, photos: Path, tmp_
     whole = run(parse(PIPELINE, host), photos, tmp_path / "other", options=RunOptions(where="local"), host=host)
     for step in ("embed", "reduce", "cluster", "label"):
         assert grown.table(step).equals(whole.table(step)), step
+
+
+def test_forced_index_reads_what_changed_behind_the_clock(go: Go, photos: Path) -> None:
+    """A byte changed with size and time kept is only seen by force; then the newest reading holds, whatever its name."""
+    path = photos / "a" / "p0001.jpg"
+    go()
+    for number in range(3):
+        save(photos, 200 + number)
+        go()
+        was = path.stat()
+        data = bytearray(path.read_bytes())
+        data[-3] ^= 1 + number
+        path.write_bytes(bytes(data))
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        want = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert want not in go().images["id"].to_pylist()
+        assert want in go(force=frozenset({"index"})).images["id"].to_pylist()
+        assert want in go().images["id"].to_pylist()
+
+
+def test_other_limits_are_another_chance(go: Go) -> None:
+    from shoal.images import Limits
+
+    with pytest.raises(RunFailed, match="none of the 24 files"):
+        go(limits=Limits(max_pixels=1000))
+    assert go().record.rejected == 0
+
+
+def test_old_runs_stay_readable_when_their_stages_change(go: Go, monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
+    from . import stages
+
+    first = go()
+    kept = {step: first.table(step) for step in ("embed", "cluster", "label")}
+    monkeypatch.setattr(stages.Split, "version", "2")
+    monkeypatch.setattr(stages.Colours, "version", "2")
+    assert computed(go())["embed"] == 24
+    bare = Host(builtins=("shoal_plugins.index.folder",), allow=())
+    old = open_run(first.store, bare, first.id)
+    for step, table in kept.items():
+        assert old.table(step).equals(table), step
+    assert old.joined(["cluster", "label"]).num_rows == 24
+
+
+def test_labels_go_with_the_clusters_that_they_name(go: Go) -> None:
+    text = PIPELINE.replace(
+        "  - use: label",
+        "  - use: cluster.split\n    as: other\n    from: reduce\n    with: {component: 5, noise: 4}\n  - use: label",
+    )
+    run = go(text + "    from: cluster\n")
+    pairs = set(zip(*(run.joined(["cluster", "label"])[name].to_pylist() for name in ("cluster", "label")), strict=True))
+    assert pairs == {(0, "group 0"), (1, "group 1")}
+    assert (run.record.clusters, run.record.noise) == (2, 0)
+    assert [row["label"] for row in clusters_table(run).to_pylist()] == ["group 0", "group 1"]
+
+
+def test_runs_of_one_second_are_told_apart_and_in_order(go: Go) -> None:
+    made = [go().id for _ in range(6)]
+    assert made == sorted(made)
+    assert len(set(made)) == 6

@@ -14,7 +14,7 @@ def ray_cluster() -> object:
     """One Ray for the module: starting it takes longer than all the tests."""
     import ray
 
-    context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    context = ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield context
     ray.shutdown()
 
@@ -22,7 +22,7 @@ def ray_cluster() -> object:
 def test_ray_gives_the_same_tables_as_this_process(go: Go, tmp_path: object) -> None:
     here = go()
     tables = {step: here.table(step) for step in ("embed", "reduce", "cluster", "label")}
-    there = go(where="ray", force=frozenset({"index", "embed"}))
+    there = go(where="ray", force=frozenset({"index", "embed", "reduce", "cluster", "label"}))
     assert there.record.step("embed").where == "ray: 2 x 1 cpu"
     assert there.record.step("embed").backend == "numpy"
     assert there.record.step("cluster").where == "ray"
@@ -54,3 +54,36 @@ def test_a_bad_row_on_a_worker_costs_itself(go: Go) -> None:
 def test_workers_that_never_fit_are_refused_before_anything_waits(go: Go) -> None:
     with pytest.raises(UsageError, match="workers of 3 CPUs and 0 GPUs do not fit"):
         go(PIPELINE.replace("embed.colours", "embed.colours\n    run: {cpus: 3}"), where="ray")
+
+
+def test_a_step_that_wants_a_gpu_gets_one(go: Go) -> None:
+    """Ray hands out the GPU that it was told of; no stage here computes on it."""
+    run = go(PIPELINE.replace("embed.colours", "embed.colours\n    run: {gpus: 1}"), where="ray")
+    assert run.record.step("embed").where == "ray: 1 x 1 cpu + 1 gpu"
+    assert run.record.step("embed").computed == 24
+    parts = run.store.rows("embed.colours", run.record.step("embed").fingerprint).parts()
+    assert len(parts) == 2, "a chunk is a part file there too"
+
+
+def test_a_table_step_that_never_fits_is_refused(go: Go) -> None:
+    with pytest.raises(UsageError, match="workers of 64 CPUs"):
+        go(PIPELINE.replace("reduce.centre", "reduce.centre\n    run: {cpus: 64}"), where="ray")
+
+
+def test_a_stage_that_the_worker_can_not_import_is_told_with_its_mend(go: Go, host: object) -> None:
+    import sys
+    from types import ModuleType
+
+    from .stages import Split
+
+    module = ModuleType("only_here")
+    sys.modules["only_here"] = module
+    module.Elsewhere = type("Elsewhere", (Split,), {"name": "elsewhere", "__module__": "only_here"})  # type: ignore[attr-defined]
+    host.stages["cluster", "elsewhere"] = module.Elsewhere  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(
+            RunFailed, match=r"No module named 'only_here'; install the package that has only_here on the workers"
+        ):
+            go(PIPELINE.replace("cluster.split", "cluster.elsewhere"), where="ray")
+    finally:
+        del host.stages["cluster", "elsewhere"], sys.modules["only_here"]  # type: ignore[attr-defined]

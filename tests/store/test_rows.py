@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import StoreError, UsageError
+from shoal.schema import vector
 from shoal.store import Folder, RowStore, Store
 from shoal.store.rows import ERRORS
 from shoal.vectors import from_numpy, to_numpy
@@ -20,8 +21,15 @@ def table(ids: list[int], epoch: int = 0) -> pa.Table:
     return pa.table({"id": names, "embedding": from_numpy(vectors), "word": pa.array([f"w{number}" for number in ids])})
 
 
+COLUMNS = pa.schema([("embedding", vector(2)), ("word", pa.string())])
+
+
 def name(numbers: list[int]) -> pa.Array:
     return pa.array([f"{number:064x}" for number in numbers], pa.string())
+
+
+def error(number: int) -> pa.Table:
+    return pa.table({"id": name([number]), "error": ["cut off"], "limits": ["a"]}, schema=ERRORS)
 
 
 @given(
@@ -35,7 +43,7 @@ def test_rows_come_back_in_the_order_asked_for(parts: list[list[int]], wanted: s
             rows.write(table(sorted(part)))
         have = sorted({number for part in parts for number in part})
         order = wanted.draw(st.lists(st.sampled_from(have), unique=True))
-        vectors, words = rows.read(name(order), ["embedding", "word"])
+        vectors, words = rows.read(name(order), COLUMNS)
         assert words.to_pylist() == [f"w{number}" for number in order]
         assert to_numpy(vectors)[:, 0].tolist() == order if order else len(vectors) == 0
         assert sorted(rows.known().ids.unique().to_pylist()) == name(have).to_pylist()
@@ -47,7 +55,8 @@ def test_a_newer_epoch_stands_for_older_rows(tmp_path: object) -> None:
     rows.write(table([1, 2, 3]))
     assert rows.next_epoch() == 1
     rows.write(table([2], epoch=7), epoch=1)
-    vectors, _ = rows.read(name([1, 2, 3]), ["embedding", "word"])
+    assert rows.version(name([1, 3])) != rows.version(name([1, 2]))
+    vectors, _ = rows.read(name([1, 2, 3]), COLUMNS)
     assert to_numpy(vectors).tolist() == [[1, 1], [2, 9], [3, 3]]
 
 
@@ -60,11 +69,39 @@ def test_the_same_rows_make_the_same_file(tmp_path: object) -> None:
 
 def test_an_error_is_known_until_a_row_mends_it(tmp_path: object) -> None:
     rows = RowStore(Folder(str(tmp_path)))
-    rows.write_errors(pa.table({"id": name([5]), "error": ["cut off"]}, schema=ERRORS))
-    assert rows.known().failed == {name([5])[0].as_py(): "cut off"}
-    assert len(rows.known().missing(name([5]))) == 0
+    rows.write_errors(error(5))
+    assert rows.known("a").failed == {name([5])[0].as_py(): "cut off"}
+    assert len(rows.known("a").missing(name([5]))) == 0
     rows.write(table([5]), epoch=1)
-    assert rows.known().failed == {}
+    assert rows.known("a").failed == {}
+    rows.write_errors(error(5), epoch=2)
+    assert rows.known("a").failed, "the newest answer holds"
+
+
+def test_an_error_holds_for_the_limits_under_which_it_was_met(tmp_path: object) -> None:
+    rows = RowStore(Folder(str(tmp_path)))
+    rows.write_errors(error(5))
+    assert rows.known("b").failed == {}
+    assert len(rows.known("b").missing(name([5]))) == 1
+
+
+def test_an_id_without_a_row_is_an_error_not_a_vector(tmp_path: object) -> None:
+    rows = RowStore(Folder(str(tmp_path)))
+    rows.write(table([1, 2]))
+    with pytest.raises(StoreError, match="lacks the rows of 1 images"):
+        rows.read(name([1, 7]), COLUMNS)
+    assert [len(column) for column in RowStore(Folder(str(tmp_path) + "/none")).read(name([]), COLUMNS)] == [0, 0]
+
+
+def test_a_damaged_part_is_named(tmp_path: object) -> None:
+    from pathlib import Path
+
+    rows = RowStore(Folder(str(tmp_path)))
+    rows.write(table([1]))
+    part = Path(str(tmp_path)) / rows.parts()[0].name
+    part.write_bytes(part.read_bytes()[:50])
+    with pytest.raises(StoreError, match=f"{part.name} is damaged"):
+        rows.read(name([1]), COLUMNS)
 
 
 def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ class _Step:
 
 
 def clock(seconds: float) -> str:
-    """Return a time span as people read it: `45 s`, `3:20 min`, `2:05 h`."""
+    """Return a time span as people read it: `0.3 s`, `45 s`, `3:20 min`, `2:05 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -105,6 +107,7 @@ class Bar:
         """Leave the terminal as it was."""
         if self._bars is not None:
             self._bars.stop()
+            say()
 
 
 def _bars() -> "Bars":

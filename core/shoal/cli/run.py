@@ -93,13 +93,12 @@ def _summary(made: "Run", typed: str) -> None:
     from shoal.reporting import clusters_table, next_commands
 
     record = made.record
-    say()
     steps(made)
     clusters = clusters_table(made)
     if clusters.num_rows:
         arrow("Clusters", clusters, CLUSTERS, most=SHOWN)
     found = f"{record.images:,} images"
-    clusterer = next((step.stage.title() for step in reversed(made.plan.steps) if step.stage.kind == "cluster"), None)
+    clusterer = next((step.stage for step in reversed(made.record.steps) if step.stage.startswith("cluster.")), None)
     if clusterer:
         found += f" in {record.clusters:,} clusters, {record.noise:,} noise"
     files = f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected"

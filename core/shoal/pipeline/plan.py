@@ -136,6 +136,8 @@ def _find(step: Step, wanted: pa.Field, earlier: Sequence[PlannedStep], index: s
             f"{where} wants the column {wanted.name!r} as {wanted.type}, and step {maker.name!r} makes it as {have}"
         )
     if isinstance(step.stage, MapStage) and not isinstance(maker.stage, MapStage):
+        if not required:
+            return None
         raise PipelineError(
             f"{where} works image by image, and step {maker.name!r}, which makes {wanted.name!r}, needs all images at once"
         )

@@ -12,10 +12,13 @@ import pyarrow.compute as pc
 from shoal.contract import Context, TableStage
 from shoal.errors import StageError
 from shoal.kinds import Visualizer
+from shoal.runner.jobs import noting
 from shoal.schema import ID
 from shoal.store import Folder, RowStore, TableStore
 
 CACHE = Path.home() / ".cache" / "shoal"
+COMPLETE = ("reduce", "cluster")
+"""Kinds that answer every image that they are shown: what they left out would be in no cluster and in no list."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class Column:
 
 @dataclass(frozen=True)
 class FromRows:
-    """Columns of a map stage."""
+    """Columns of a map stage, which makes those of `schema`."""
 
     rows: RowStore
     columns: tuple[Column, ...]
+    schema: pa.Schema
 
     def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
         """Return the columns for `ids`."""
-        arrays = self.rows.read(ids, [column.kept for column in self.columns])
+        arrays = self.rows.read(ids, pa.schema([self.schema.field(column.kept) for column in self.columns]))
         return {column.name: array for column, array in zip(self.columns, arrays, strict=True)}
 
 
@@ -104,7 +108,7 @@ class TableJob:
         notes: dict[str, Any] = {}
         folder = self._folder()
         began = time.perf_counter()
-        context = Context(gpu=self.gpu, threads=self.threads, cache=CACHE, folder=folder, note=notes.__setitem__)
+        context = Context(gpu=self.gpu, threads=self.threads, cache=CACHE, folder=folder, note=noting(notes))
         with threadpool_limits(self.threads):
             rows = self._rows()
             self.stage.setup(context)
@@ -119,7 +123,14 @@ class TableJob:
         for source in self.inputs:
             columns.update(source.gather(self.ids))
         order = ["id", *(name for name in columns if name != "id")]
-        return pa.table({name: columns[name] for name in order})
+        return self._without_nulls(pa.table({name: columns[name] for name in order}))
+
+    def _without_nulls(self, rows: pa.Table) -> pa.Table:
+        """Leave out rows that lack a consumed column: noise has no label, a picked image no rank."""
+        for name in self.stage.consumes.names:
+            if rows[name].null_count:
+                rows = rows.filter(pc.is_valid(rows[name]))
+        return rows
 
     def _folder(self) -> Path | None:
         if not isinstance(self.stage, Visualizer):
@@ -147,6 +158,8 @@ def _check(stage: TableStage, answer: pa.Table, rows: pa.Table) -> None:
     keys = answer[key.name]
     if stage.kind != "organize" and pc.count_distinct(keys).as_py() != len(keys):
         raise StageError(f"{title} answered some {key.name} twice")
+    if stage.kind in COMPLETE and answer.num_rows != rows.num_rows:
+        raise StageError(f"{title} answered {answer.num_rows} of {rows.num_rows} images; this kind answers all of them")
     shown = rows["id"] if stage.key == "id" else rows["cluster"]
     if not isinstance(stage, Visualizer) and len(keys):
         known = pc.is_in(keys, value_set=pc.unique(shown))

@@ -24,14 +24,19 @@ VERSIONS = (
 
 def commit() -> str:
     """Return the git commit of the code; empty where it does not run from a checkout."""
+    place = Path(__file__)
+    if _git("ls-files", place.name) != place.name:  # an installed shoal may lie in somebody else's repository
+        return ""
+    return _git("rev-parse", "--short=12", "HEAD")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False,
-        )  # fmt: skip
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip()
+    return done.stdout.strip()
 
 
 def versions() -> dict[str, str]:

@@ -1,10 +1,12 @@
 """Where work runs: in this process, or as Ray Data and Ray tasks. Both run the same jobs on the same chunks."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -19,6 +21,9 @@ WORTH_RAY = 2.0
 """Estimated seconds of work in one process from which a start of Ray (5 to 7 s, then two or more workers) pays on small
 machines too: below it the same chunks run here."""
 
+
+NVIDIA = Path("/dev/nvidiactl")
+"""What NVIDIA's driver makes on a machine that has its GPUs."""
 
 ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU keeps CUDA_VISIBLE_DEVICES as it is
@@ -85,19 +90,24 @@ class Executor:
         """Whether Ray was started or joined."""
         return self._ray is not None
 
-    def answer(self, jobs: Sequence[TableJob]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (number of the job, its facts) as table jobs end; on Ray they run side by side."""
+    def answer(self, jobs: Sequence[tuple[TableJob, Placement]]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (number of the job, its facts) as table jobs end; on Ray they run side by side.
+
+        Raises:
+            UsageError: a job asks for more than the cluster has.
+        """
         if not self._takes_ray(0.0):
-            for number, job in enumerate(jobs):
+            for number, (job, _) in enumerate(jobs):
                 yield number, job.run()
             return
         ray = self._start()
         threads = str(os.cpu_count() or 1)
         remote = ray.remote(_answer)
-        shared = {"num_cpus": 1, "max_retries": 2, "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}}}
+        shared = {"max_retries": 2, "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}}}
         waiting: dict[Any, int] = {}
-        for number, job in enumerate(jobs):
-            waiting[remote.options(num_gpus=1 if job.gpu else 0, **shared).remote(job)] = number
+        for number, (job, place) in enumerate(jobs):
+            _, gpus = self._size(place)
+            waiting[remote.options(num_cpus=place.cpus, num_gpus=gpus if job.gpu else 0, **shared).remote(job)] = number
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
             for reference in ready:
@@ -107,11 +117,13 @@ class Executor:
                     raise answer.error()
                 yield waiting.pop(reference), answer
 
-    def gpus(self) -> float:
-        """Return how many GPUs Ray has to give; 0 where the run was told to stay in this process."""
-        if self.options.where == "local":
-            return 0.0
-        return float(self._start().cluster_resources().get("GPU", 0.0))
+    def has_gpu(self, placement: Placement) -> bool:
+        """Tell whether Ray gives a worker its GPUs. Ray is not started for the question where this machine has none."""
+        if not placement.gpus or self.options.where == "local":
+            return False
+        if not (self._takes_ray(0.0) or NVIDIA.exists()):
+            return False
+        return bool(self._start().cluster_resources().get("GPU", 0.0) >= placement.gpus)
 
     def close(self) -> None:
         """Stop the Ray that this executor started; a cluster that was joined stays."""
@@ -176,7 +188,8 @@ class Executor:
         dataset = data.from_arrow(list(chunks)).map_batches(
             _Actor,
             fn_constructor_args=(job,),
-            batch_size=None,
+            # A chunk is a block and a call. Ray wants a number where there are GPUs; the largest chunk keeps them apart.
+            batch_size=max(chunk.num_rows for chunk in chunks) if gpus else None,
             batch_format="pyarrow",
             zero_copy_batch=True,
             compute=data.ActorPoolStrategy(size=actors),
@@ -226,9 +239,17 @@ def _ray_errors() -> Iterator[None]:
     try:
         yield
     except RayError as error:
-        raise RunFailed(
-            f"Ray gave up ({_first_line(error)}); what was computed is kept: the same command goes on"
-        ) from error
+        cause = _cause(error)
+        missing = re.search(r"No module named '([^']+)'", cause)
+        mend = f"install the package that has {missing[1]} on the workers" if missing else "the same command goes on"
+        raise RunFailed(f"Ray gave up: {cause}; {mend}; what was computed is kept") from error
+
+
+def _cause(error: BaseException) -> str:
+    """Return the last line of Ray's report that names an exception: the innermost cause, without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    named = [line.strip() for line in text.splitlines() if re.match(r"\s*[\w.]*(Error|Exception)\b", line)]
+    return (named or [line for line in text.splitlines() if line.strip()] or [type(error).__name__])[-1]
 
 
 @contextmanager

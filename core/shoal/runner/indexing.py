@@ -13,7 +13,8 @@ from shoal.errors import ImageError
 from shoal.images import Limits, probe
 from shoal.kinds import LISTING
 from shoal.pipeline.plan import CONTENT_COLUMNS, IMAGE_COLUMNS
-from shoal.runner.jobs import RECEIPT
+from shoal.runner.jobs import RECEIPT, clean
+from shoal.runner.options import limits_key
 from shoal.schema import ID
 from shoal.sources import read_bytes
 from shoal.store import Folder
@@ -29,6 +30,7 @@ SEEN = pa.schema(
         IMAGE_COLUMNS.field("exif"),
         pa.field("size", pa.int64()),  # bytes read; `bytes` is what the listing said
         pa.field("error", pa.string()),
+        pa.field("limits", pa.string()),  # under which there was an error: others may allow the file
     ]
 )
 """What is known of a file that was read: kept by path, size and time of change, so that it is read once."""
@@ -52,10 +54,12 @@ class IndexJob:
     Attributes:
         folder: where what was seen is kept.
         limits: what an image may cost.
+        epoch: of a forced reading, else 0.
     """
 
     folder: Folder
     limits: Limits
+    epoch: int = 0
 
     def worker(self) -> "IndexWorker":
         """Return a worker."""
@@ -82,17 +86,29 @@ class IndexWorker:
             rows.append({**listed, **_look(data, self.job.limits)})
         if rows:
             digest = hashlib.sha256("".join(f"{row['path']}\0{row['bytes']}\0{row['mtime_ns']}\n" for row in rows).encode())
-            self.job.folder.write_table(f"{digest.hexdigest()[:20]}.parquet", pa.Table.from_pylist(rows, schema=SEEN))
+            self.job.folder.write_table(
+                f"{self.job.epoch:04d}-{digest.hexdigest()[:20]}.parquet", pa.Table.from_pylist(rows, schema=SEEN)
+            )
         receipt = {"task": 0, "rows": chunk.num_rows, "computed": len(rows), "reading": time.perf_counter() - began}
-        return pa.Table.from_pylist([{**receipt, "seconds": 0.0, "notes": "{}", "failures": json.dumps(passing)}], RECEIPT)
+        return pa.Table.from_pylist(
+            [
+                {
+                    **receipt,
+                    "seconds": 0.0,
+                    "notes": "{}",
+                    "failures": json.dumps({path: clean(reason) for path, reason in passing.items()}),
+                }
+            ],
+            RECEIPT,
+        )
 
 
 def _look(data: bytes, limits: Limits) -> dict[str, object]:
-    row: dict[str, object] = {"id": hashlib.sha256(data).hexdigest(), "size": len(data), "error": None}
+    row: dict[str, object] = {"id": hashlib.sha256(data).hexdigest(), "size": len(data), "error": None, "limits": None}
     try:
         seen = probe(data, limits)
     except ImageError as error:
-        return {**row, "error": str(error)}
+        return {**row, "error": clean(str(error)), "limits": limits_key(limits)}
     exif = [{"tag": tag, "text": text} for tag, text in seen.exif]
     return {
         **row, "width": seen.width, "height": seen.height, "format": seen.format, "mode": seen.mode, "frames": seen.frames,
@@ -100,10 +116,16 @@ def _look(data: bytes, limits: Limits) -> dict[str, object]:
     }  # fmt: skip
 
 
-def seen_before(folder: Folder) -> pa.Table:
-    """Return all that is kept of files, as `SEEN`."""
-    tables = [folder.read_table(name) for name in folder.names() if name.endswith(".parquet")]
-    return pa.concat_tables(tables or [SEEN.empty_table()])
+def seen_before(folder: Folder, limits: Limits) -> pa.Table:
+    """Return all that is kept of files and holds under these limits, as `SEEN`; what was read last by force comes first."""
+    names = sorted((name for name in folder.names() if name.endswith(".parquet")), reverse=True)
+    seen = pa.concat_tables([SEEN.empty_table(), *(folder.read_table(name) for name in names)])
+    return seen.filter(pc.or_kleene(pc.is_null(seen["error"]), pc.equal(seen["limits"], limits_key(limits))))
+
+
+def next_epoch(folder: Folder) -> int:
+    """Return the epoch of a forced reading."""
+    return max((int(name.partition("-")[0]) for name in folder.names() if name.endswith(".parquet")), default=-1) + 1
 
 
 def match(listing: pa.Table, seen: pa.Table) -> pa.Array:
@@ -135,6 +157,27 @@ def file_table(listing: pa.Table, seen: pa.Table, passing: dict[str, str], step:
     return pa.table(columns).cast(FILES)
 
 
+def one_item_an_image(files: pa.Table, step: str) -> pa.Table:
+    """Reject files whose bytes were met before as another item or view: an image is one view of one item.
+
+    Args:
+        files: `FILES`.
+        step: name of the index step.
+    """
+    known: dict[str, tuple[str | None, str | None]] = {}
+    rows = files.to_pylist() if files["item"].null_count + files["view"].null_count < 2 * files.num_rows else []
+    for row in sorted(rows, key=lambda row: row["path"]):
+        if row["status"] != "accepted" or known.setdefault(row["id"], (row["item"], row["view"])) == (
+            row["item"],
+            row["view"],
+        ):
+            continue
+        item, view = known[row["id"]]
+        reason = f"its bytes are those of item {item!r}, view {view!r}; an image is one view of one item"
+        row |= {"status": "failed", "step": step, "reason": reason, "id": None}
+    return pa.Table.from_pylist(rows, schema=FILES) if rows else files
+
+
 def image_table(files: pa.Table, seen: pa.Table) -> pa.Table:
     """Return the distinct images of the accepted files, sorted by id: `id` and `IMAGE_COLUMNS`.
 
@@ -144,10 +187,12 @@ def image_table(files: pa.Table, seen: pa.Table) -> pa.Table:
     """
     accepted = files.filter(pc.equal(files["status"], "accepted")).sort_by([("id", "ascending"), ("path", "ascending")])
     firsts = ["path", "item", "view"]
-    grouped = accepted.group_by("id", use_threads=False).aggregate([("path", "list"), *[(name, "first") for name in firsts]])
+    keep = pc.ScalarAggregateOptions(skip_nulls=False)
+    aggregates = [("path", "distinct"), *[(name, "first", keep) for name in firsts]]
+    grouped = accepted.group_by("id", use_threads=False).aggregate(aggregates)
     rows = pc.index_in(grouped["id"], value_set=seen["id"].combine_chunks()).combine_chunks()
     known = seen.take(rows)
-    columns = {"id": grouped["id"], "paths": grouped["path_list"]} | {name: grouped[f"{name}_first"] for name in firsts}
+    columns = {"id": grouped["id"], "paths": grouped["path_distinct"]} | {name: grouped[f"{name}_first"] for name in firsts}
     columns["item"] = pc.coalesce(columns["item"], grouped["id"])
     columns |= {"bytes": known["size"]} | {
         name: known[name] for name in ("width", "height", "format", "mode", "frames", "exif")

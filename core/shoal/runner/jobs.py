@@ -4,7 +4,7 @@ import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -19,6 +19,24 @@ class Job(Protocol):
 
     def worker(self) -> Worker:
         """Return the worker, its stages set up."""
+
+
+def noting(notes: dict[str, Any]) -> Callable[[str, Any], None]:
+    """Return a `Context.note` that keeps facts as JSON values: numpy's numbers as numbers, anything else as text."""
+
+    def note(key: str, value: Any) -> None:
+        plain = value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else value
+        try:
+            notes[key] = json.loads(json.dumps(plain))
+        except (TypeError, ValueError):
+            notes[key] = str(plain)
+
+    return note
+
+
+def clean(text: str) -> str:
+    """Return text that can be stored as UTF-8: what can't (half a surrogate pair) is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 RECEIPT = pa.schema(

@@ -12,7 +12,8 @@ import pyarrow as pa
 from shoal.contract import Batch, Context, ImageSpec, MapStage
 from shoal.errors import ImageError, StageError
 from shoal.images import ImageTimeout, Limits, read
-from shoal.runner.jobs import RECEIPT
+from shoal.runner.jobs import RECEIPT, clean, noting
+from shoal.runner.options import limits_key
 from shoal.schema import ID
 from shoal.sources import read_bytes
 from shoal.store import ERRORS, RowStore
@@ -74,14 +75,13 @@ class MapWorker:
         self.job = job
         self.notes: list[dict[str, Any]] = [{} for _ in job.tasks]
         for task, notes in zip(job.tasks, self.notes, strict=True):
-            task.stage.setup(Context(gpu=job.gpu, threads=job.threads, note=notes.__setitem__))
+            task.stage.setup(Context(gpu=job.gpu, threads=job.threads, note=noting(notes)))
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
         """Compute a chunk and return its receipt, a row a stage."""
         size = max(task.batch for task in self.job.tasks)
-        makers = [
-            _Maker(task, index, notes) for index, (task, notes) in enumerate(zip(self.job.tasks, self.notes, strict=True))
-        ]
+        limits = limits_key(self.job.limits)
+        makers = [_Maker(task, i, self.notes[i], limits) for i, task in enumerate(self.job.tasks)]
         reading = 0.0
         for start in range(0, chunk.num_rows, size):
             part = chunk.slice(start, size)
@@ -141,8 +141,8 @@ def _read_as_indexed(image: str, paths: Sequence[str], limits: Limits) -> bytes:
 class _Maker:
     """Gathers one stage's rows of a chunk."""
 
-    def __init__(self, task: MapTask, index: int, notes: dict[str, Any]) -> None:
-        self.task, self.index, self.notes = task, index, notes
+    def __init__(self, task: MapTask, index: int, notes: dict[str, Any], limits: str) -> None:
+        self.task, self.index, self.notes, self.limits = task, index, notes, limits
         self.tables: list[pa.Table] = []
         self.errors: dict[str, str] = {}
         self.passing: dict[str, str] = {}
@@ -211,7 +211,9 @@ class _Maker:
         """Write the rows as one part file, and the reasons of the failures as another; both sorted by id."""
         if self.tables:
             self.task.rows.write(pa.concat_tables(self.tables).sort_by("id").combine_chunks(), self.task.epoch)
-        rows = [{"id": image, "error": reason} for image, reason in sorted(self.errors.items())]
+        rows = [
+            {"id": image, "error": clean(reason), "limits": self.limits} for image, reason in sorted(self.errors.items())
+        ]
         self.task.rows.write_errors(pa.Table.from_pylist(rows, schema=ERRORS), self.task.epoch)
 
     def receipt(self, reading: float) -> dict[str, Any]:
@@ -222,8 +224,8 @@ class _Maker:
             "computed": sum(table.num_rows for table in self.tables) + len(self.errors),
             "seconds": self.seconds,
             "reading": reading if self.index == 0 else 0.0,
-            "notes": json.dumps(self.notes, default=str),
-            "failures": json.dumps(self.passing),
+            "notes": json.dumps(self.notes),
+            "failures": json.dumps({image: clean(reason) for image, reason in self.passing.items()}),
         }
 
 

@@ -1,5 +1,6 @@
 """How a run runs: nothing here changes what it answers."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,10 +19,14 @@ class RunOptions:
         address: Ray cluster to join; None takes `RAY_ADDRESS`, else starts one on this machine.
         force: names of steps to compute again, whatever the store holds; `index` reads every file again.
         limits: what an image may cost.
-        note: free text for the record.
     """
 
     where: Where = "auto"
     address: str | None = None
     force: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+
+
+def limits_key(limits: Limits) -> str:
+    """Return a short text that is another one for other limits: errors are kept with it."""
+    return hashlib.sha256(repr(limits).encode()).hexdigest()[:12]

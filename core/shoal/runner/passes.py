@@ -18,7 +18,7 @@ from shoal.runner.answering import TableJob
 from shoal.runner.executors import Executor, Placement
 from shoal.runner.indexing import chunks
 from shoal.runner.mapping import MapJob, MapTask
-from shoal.runner.options import RunOptions
+from shoal.runner.options import RunOptions, limits_key
 from shoal.runner.progress import Progress
 from shoal.runner.state import RunState, by_fingerprint
 
@@ -89,8 +89,7 @@ def _one_pass(
         executor.prepare(pending, place)
     began = perf_counter()
     if todo:
-        gpu = place.gpus > 0 and executor.gpus() >= place.gpus
-        job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu=gpu)
+        job = MapJob(tuple(entry.task for entry in todo), options.limits, executor.has_gpu(place), max(1, int(place.cpus)))
         progress.start(name, sum(chunk.num_rows for chunk in pending))
         for receipt in executor.map(job, pending, place):
             rows = receipt.to_pylist()
@@ -100,7 +99,8 @@ def _one_pass(
         progress.finish(name, f"{perf_counter() - began:.1f} s")
     wall = perf_counter() - began
     where = executor.describe(place) if todo else "cached"
-    return [record for entry in wanted for record in _records(state, entry, ids, wall, where)]
+    limits = limits_key(options.limits)
+    return [record for entry in wanted for record in _records(state, entry, ids, wall, where, limits)]
 
 
 def _want(state: RunState, group: list[PlannedStep], ids: pa.Array, options: RunOptions) -> _Wanted:
@@ -111,7 +111,7 @@ def _want(state: RunState, group: list[PlannedStep], ids: pa.Array, options: Run
     if not isinstance(stage, MapStage):
         raise TypeError(f"{stage.title()} is no map stage")
     task = MapTask(stage, rows, step.settings.batch or stage.resources.batch, rows.next_epoch() if force else 0)
-    return _Wanted(group, task, ids if force else rows.known().missing(ids))
+    return _Wanted(group, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
 
 
 def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.Table]:
@@ -124,30 +124,28 @@ def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.T
         some = pc.or_(some, need)
     for index, (entry, need) in enumerate(zip(todo, needs, strict=True)):
         columns[f"need.{index}"] = need
-        columns |= _consumed(state, entry.steps[0], index, kept)
+        columns |= _consumed(state, entry, index, kept)
     table = pa.table(columns).filter(some)
     workers = max(place.actors, 2)
     size = min(max(math.ceil(table.num_rows / (workers * 4)), SMALLEST), LARGEST)
     return list(chunks(table, size))
 
 
-def _consumed(state: RunState, step: PlannedStep, index: int, kept: pa.Array) -> dict[str, Any]:
-    """Return the columns that a map step reads, null for images that an earlier step failed on."""
-    alive = state.accepted()
-    rows = pc.index_in(kept, value_set=alive)
+def _consumed(state: RunState, entry: _Wanted, index: int, kept: pa.Array) -> dict[str, Any]:
+    """Return the columns that a map step reads of its pending images, null for the others."""
+    rows = pc.index_in(kept, value_set=entry.pending)
     found = {}
-    for source in state.gathers(step):
-        for name, values in source.gather(alive).items():
-            found[f"in.{index}.{name}"] = (
-                pa.chunked_array([values]).take(rows) if isinstance(values, pa.Array) else values.take(rows)
-            )
+    for source in state.gathers(entry.steps[0]):
+        for name, values in source.gather(entry.pending).items():
+            whole = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+            found[f"in.{index}.{name}"] = whole.take(rows)
     return found
 
 
-def _records(state: RunState, entry: _Wanted, ids: pa.Array, wall: float, where: str) -> list[StepRecord]:
+def _records(state: RunState, entry: _Wanted, ids: pa.Array, wall: float, where: str, limits: str) -> list[StepRecord]:
     """Note the failures and return a record for each step of a fingerprint; only the first is said to have computed."""
     asked = set(ids.to_pylist())
-    kept = {image: reason for image, reason in entry.task.rows.known().failed.items() if image in asked}
+    kept = {image: reason for image, reason in entry.task.rows.known(limits).failed.items() if image in asked}
     failures = kept | entry.passing
     first = entry.steps[0].name
     state.failed |= {image: (first, reason) for image, reason in failures.items() if image not in state.failed}
@@ -175,6 +173,9 @@ def record_of(step: PlannedStep) -> StepRecord:
         version=stage.version,
         options=stage.model_dump(mode="json"),
         fingerprint=step.fingerprint,
+        key=stage.key,
+        columns=stage.produces().names,
+        sources={column: source.step for column, source in step.sources.items()},
     )
 
 
@@ -184,19 +185,26 @@ def table_round(
     """Answer table steps that are ready; those that Ray runs go side by side. Returns a record a step, in order."""
     jobs: list[tuple[PlannedStep, TableJob]] = []
     records: dict[str, StepRecord] = {}
+    twins: dict[str, str] = {}  # the same stage over the same rows: answered once
     for step in steps:
         ids = state.shown(step)
-        state.digests[step.name] = state.digest(step, ids)
+        state.digests[step.name] = state.digest(step, ids, step.name in options.force)
         answer = state.answer(step.name)
-        if answer.done and not _forced(step, state, options):
+        twin = next((other.name for other, job in jobs if job.answer == answer), None)
+        if answer.done:
             records[step.name] = _table_record(step, state, answer.facts(), "cached")
+        elif twin is not None:
+            twins[step.name] = twin
         else:
             jobs.append((step, _job(state, step, ids, executor)))
             progress.start(step.name, len(ids))
-    for number, facts in executor.answer([job for _, job in jobs]):
+    for number, facts in executor.answer([(job, placement(step)) for step, job in jobs]):
         step = jobs[number][0]
         records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
         progress.finish(step.name, f"{facts['seconds']:.1f} s")
+    for name, twin in twins.items():
+        step = state.plan.step(name)
+        records[name] = _table_record(step, state, state.answer(twin).facts(), "cached")
     return [records[step.name] for step in steps]
 
 
@@ -204,17 +212,8 @@ def _job(state: RunState, step: PlannedStep, ids: pa.Array, executor: Executor) 
     stage = step.stage
     if not isinstance(stage, TableStage):
         raise TypeError(f"{stage.title()} is no table stage")
-    place = placement(step)
-    gpu = place.gpus > 0 and executor.gpus() >= place.gpus
+    gpu = executor.has_gpu(placement(step))
     return TableJob(stage, ids, state.gathers(step), state.answer(step.name), gpu, os.cpu_count() or 1)
-
-
-def _forced(step: PlannedStep, state: RunState, options: RunOptions) -> bool:
-    """Tell whether a step, or a step that it was made from, is to be computed again."""
-    if step.name in options.force:
-        return True
-    others = [state.plan.step(name) for name in step.inputs if name != state.plan.index.name]
-    return any(_forced(other, state, options) for other in others)
 
 
 def _table_record(step: PlannedStep, state: RunState, facts: dict[str, Any], where: str) -> StepRecord:

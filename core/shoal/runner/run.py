@@ -15,11 +15,21 @@ from shoal.errors import RunFailed, ShoalError, UsageError
 from shoal.host import Host
 from shoal.kinds import LISTING, Indexer
 from shoal.pipeline.plan import Plan, PlannedStep
-from shoal.records import RunRecord, StepRecord
+from shoal.records import RunRecord, StepRecord, clustering
 from shoal.runner.environment import commit, versions
 from shoal.runner.executors import Executor, Placement
 from shoal.runner.indexing import FILES as FILES_SCHEMA
-from shoal.runner.indexing import IndexJob, chunks, file_table, image_table, match, seen_before
+from shoal.runner.indexing import (
+    IndexJob,
+    chunks,
+    file_table,
+    image_table,
+    match,
+    next_epoch,
+    one_item_an_image,
+    seen_before,
+)
+from shoal.runner.jobs import clean
 from shoal.runner.options import RunOptions
 from shoal.runner.passes import map_pass, record_of, table_round
 from shoal.runner.progress import Progress
@@ -78,22 +88,28 @@ def execute(
     run = _begin(plan, source, store, host, options, progress)
     began = perf_counter()
     try:
-        state = _index(run)
-        _steps(run, state)
-        _finish(run, state)
+        _work(run)
         run.record.status = "done"
     except BaseException as error:
         run.record.status = "failed"
-        run.record.error = str(error) or type(error).__name__
+        run.record.error = clean(str(error) or type(error).__name__)
         raise
     finally:
         run.record.startup = round(run.executor.start_seconds, 3)
         run.executor.close()
         run.record.seconds = round(perf_counter() - began, 3)
-        _save(run)
         settle(run.record)
         _save(run)
     return run.record
+
+
+def _work(run: _Run) -> None:
+    state = _index(run)
+    try:
+        _steps(run, state)
+    finally:
+        _account(run, state)
+    _count_clusters(run, state)
 
 
 def _check_force(plan: Plan, options: RunOptions) -> None:
@@ -106,12 +122,12 @@ def _check_force(plan: Plan, options: RunOptions) -> None:
 
 def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOptions, progress: Progress) -> _Run:
     now = datetime.now(UTC)
-    name = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    name = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}{secrets.token_hex(1)}"
     record = RunRecord(
         id=name,
         pipeline=plan.pipeline.name,
         source=source,
-        started=now.isoformat(timespec="seconds"),
+        started=now.isoformat(timespec="milliseconds"),
         commit=commit(),
         versions=versions(),
     )
@@ -130,13 +146,13 @@ def _index(run: _Run) -> RunState:
     if not listing.num_rows:
         raise UsageError(f"{run.source} holds no file; name a folder of images")
     good = listing.filter(pc.is_null(listing["reason"]))
-    seen = seen_before(run.store.index)
+    seen = seen_before(run.store.index, run.options.limits)
     new = good if step.name in run.options.force else good.filter(pc.is_null(match(good, seen)))
     passing: dict[str, str] = {}
     if new.num_rows:
         passing = _read(run, new)
-        seen = seen_before(run.store.index)
-    files = file_table(listing, seen, passing, step.name)
+        seen = seen_before(run.store.index, run.options.limits)
+    files = one_item_an_image(file_table(listing, seen, passing, step.name), step.name)
     images = image_table(files, seen)
     run.folder.write_table(FILES, files)
     run.folder.write_table(IMAGES, images)
@@ -161,7 +177,8 @@ def _read(run: _Run, new: pa.Table) -> dict[str, str]:
     name = run.plan.index.name
     passing: dict[str, str] = {}
     run.progress.start(name, new.num_rows)
-    job = IndexJob(run.store.index, run.options.limits)
+    epoch = next_epoch(run.store.index) if name in run.options.force else 0
+    job = IndexJob(run.store.index, run.options.limits, epoch)
     for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), Placement(seconds_a_row=PROBE_SECONDS)):
         passing |= _failures(receipt)
         run.progress.advance(name, receipt["rows"][0].as_py())
@@ -208,8 +225,8 @@ def _check_failures(run: _Run, state: RunState) -> None:
         )
 
 
-def _finish(run: _Run, state: RunState) -> None:
-    """Give every file its final status, and hold the sum against the input."""
+def _account(run: _Run, state: RunState) -> None:
+    """Give every file its status, also where the run fails, and hold the sum against the input."""
     files = run.folder.read_table(FILES)
     files = _with_failures(files, state.failed)
     run.folder.write_table(FILES, files)
@@ -221,9 +238,12 @@ def _finish(run: _Run, state: RunState) -> None:
             f"{run.record.files} files went in, {run.record.accepted} were accepted and {run.record.rejected} rejected: "
             "this is a bug of shoal"
         )
-    clustered = [step.name for step in run.plan.steps if step.stage.kind == "cluster"]
-    if clustered:
-        clusters = state.answer(clustered[-1]).read(["cluster"])["cluster"]
+
+
+def _count_clusters(run: _Run, state: RunState) -> None:
+    name = clustering(run.record)
+    if name is not None:
+        clusters = state.answer(name).read(["cluster"])["cluster"]
         run.record.noise = pc.sum(pc.less(clusters, 0)).as_py() or 0
         run.record.clusters = pc.count_distinct(clusters.filter(pc.greater_equal(clusters, 0))).as_py()
 

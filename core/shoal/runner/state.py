@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, is_table
+from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, Source, is_table
 from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather
 from shoal.store import Folder, RowStore, Store, TableStore
-from shoal.store.tables import TABLE
+from shoal.store.tables import TABLE, hash_column
 
 IMAGES = "images.parquet"
 FILES = "files.parquet"
@@ -67,26 +67,35 @@ class RunState:
                 ids = ids.filter(pc.is_in(ids, value_set=have))
         return ids
 
-    def digest(self, step: PlannedStep, ids: pa.Array) -> str:
-        """Return the digest of what a table step sees.
+    def digest(self, step: PlannedStep, ids: pa.Array, force: bool = False) -> str:
+        """Return the digest of what a table step sees, with the number of the answer that stands for it.
 
-        Rows and tables are named by how they were made, so no vector has to be read to know whether it is another one.
+        Rows are named by how they were made, so no vector has to be read to know whether it is another one; answers of
+        table steps by their content, so that a forced one that came out the same changes nothing after it.
+
+        Args:
+            step: the step.
+            ids: images that it sees.
+            force: give the number of an answer that is still to be made.
         """
-        inputs = {}
-        for column, source in sorted(step.sources.items()):
-            if source.step == self.plan.index.name:
-                inputs[column] = (
-                    "content" if column in CONTENT_COLUMNS.names else _hash_column(self._index_values(column, ids))
-                )
-            else:
-                inputs[column] = f"{self.plan.step(source.step).fingerprint}/{self.digests[source.step]}"
+        inputs = {column: self._version(column, source, ids) for column, source in sorted(step.sources.items())}
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
-        digest.update(_hash_column(ids).encode())
-        return digest.hexdigest()
+        digest.update(hash_column(ids).encode())
+        return self.store.newest(step.stage.title(), step.fingerprint, digest.hexdigest(), force)
 
-    def _index_values(self, column: str, ids: pa.Array) -> pa.Array:
+    def _version(self, column: str, source: Source, ids: pa.Array) -> str:
+        """Return what tells the values of a consumed column from others."""
+        if source.step == self.plan.index.name:
+            return "content" if column in CONTENT_COLUMNS.names else hash_column(self._index_values(column, ids))
+        step = self.plan.step(source.step)
+        if not is_table(step):
+            return f"{step.fingerprint}/{self.rows(step).version(ids)}"
+        through = self.answer(source.by_cluster_of).facts()["content"] if source.by_cluster_of else ""
+        return f"{self.answer(source.step).facts()['content']}/{through}"
+
+    def _index_values(self, column: str, ids: pa.Array) -> pa.ChunkedArray:
         kept = self.images["id"].combine_chunks()
-        values = self.images[column].combine_chunks()
+        values = self.images[column]
         return values if kept.equals(ids) else values.take(pc.index_in(ids, value_set=kept))
 
     def gathers(self, step: PlannedStep) -> tuple[Gather, ...]:
@@ -101,20 +110,11 @@ class RunState:
             return FromTable(self.folder, IMAGES, columns)
         step = self.plan.step(name)
         if not is_table(step):
-            return FromRows(self.rows(step), columns)
+            return FromRows(self.rows(step), columns, step.stage.produces())
         folder = self.answer(name).folder
         if clusters is not None:
             return FromClusters(folder, TABLE, columns, self.answer(clusters).folder)
         return FromTable(folder, TABLE, columns)
-
-
-def _hash_column(values: pa.Array) -> str:
-    """Return a hash of an Arrow array's values that does not depend on offsets or padding."""
-    flat = pa.concat_arrays([values]) if values.offset else values
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, pa.schema([pa.field("v", flat.type)])) as writer:
-        writer.write_batch(pa.record_batch([flat], names=["v"]))
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def by_fingerprint(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:

@@ -72,9 +72,9 @@ class Folder:
         with filesystem.open_input_stream(f"{path}/{name}") as stream:
             return bytes(stream.read())
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all; a file of that name is replaced."""
-        with self._publish(name) as (filesystem, path), filesystem.open_output_stream(path) as stream:
+        with self._publish(name) as stream:
             stream.write(data)
 
     def read_json(self, name: str) -> Any:
@@ -93,10 +93,33 @@ class Folder:
         self.write(name, json.dumps(value, indent=1, sort_keys=True).encode())
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Return a Parquet file's table."""
+        """Return a Parquet file's table.
+
+        Raises:
+            StoreError: the file is gone or damaged.
+        """
+        with self._parquet(name) as file:
+            return file.read(columns=columns)
+
+    def read_schema(self, name: str) -> pa.Schema:
+        """Return a Parquet file's columns.
+
+        Raises:
+            StoreError: the file is gone or damaged.
+        """
+        with self._parquet(name) as file:
+            return file.schema_arrow
+
+    @contextmanager
+    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
         filesystem, path = self._place()
-        with filesystem.open_input_file(f"{path}/{name}") as source:
-            return pq.ParquetFile(source).read(columns=columns)
+        try:
+            with filesystem.open_input_file(f"{path}/{name}") as source:
+                yield pq.ParquetFile(source)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.uri}/{name} is gone; run the same command again to make it anew") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(f"{self.uri}/{name} is damaged ({error}); remove it and run again") from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table as Parquet, whole or not at all.
@@ -104,21 +127,25 @@ class Folder:
         Vectors are stored plain: dictionaries and statistics of floats cost time and save nothing.
         """
         flat = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.type != pa.binary()]
-        with self._publish(name) as (filesystem, path), filesystem.open_output_stream(path) as sink:
+        with self._publish(name) as sink:
             pq.write_table(table, sink, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat)
 
     @contextmanager
-    def _publish(self, name: str) -> Iterator[tuple[pafs.FileSystem, str]]:
-        """Give a place to write; a file gets its name by a rename on a disk, by its upload's end on an object store."""
-        filesystem, base = self._place()
+    def _publish(self, name: str) -> Iterator[Any]:
+        """Give a sink; the file gets its name when the sink is whole: by a rename on a disk, by one upload elsewhere."""
         try:
             if self.local is None:
-                yield filesystem, f"{base}/{name}"
+                whole = pa.BufferOutputStream()
+                yield whole
+                filesystem, base = self._place()
+                with filesystem.open_output_stream(f"{base}/{name}") as stream:
+                    stream.write(whole.getvalue())
                 return
             self.local.mkdir(parents=True, exist_ok=True)
             temporary = self.local / f".tmp-{uuid.uuid4().hex}"
             try:
-                yield filesystem, str(temporary)
+                with pa.OSFile(str(temporary), "wb") as file:
+                    yield file
                 os.replace(temporary, self.local / name)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -1,21 +1,23 @@
 """Rows of a map stage, kept for ever by image id."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoal.errors import StoreError
 from shoal.schema import ID
 from shoal.store.files import Folder
 from shoal.vectors import from_numpy, to_numpy
 
-ERRORS = pa.schema([ID, pa.field("error", pa.string())])
-"""Ids that a stage can't answer, each with the reason."""
+ERRORS = pa.schema([ID, pa.field("error", pa.string()), pa.field("limits", pa.string())])
+"""Ids that a stage can't answer, each with the reason and the limits under which it was read: other limits may allow it."""
 
 GOOD, BAD = "rows", "errors"
+SLICE = 50_000
+"""Rows gathered at once of columns of bytes: Arrow's offsets hold 2 GiB."""
 
 
 @dataclass(frozen=True)
@@ -60,64 +62,100 @@ class RowStore:
         digest = hashlib.sha256("".join(ids).encode()).hexdigest()
         self.folder.write_table(f"{kind}-{min(ids)[:8]}-{digest[:12]}-{epoch:04d}.parquet", table)
 
-    def known(self) -> "Known":
-        """Return which ids have rows or reasons."""
-        good = [self.folder.read_table(part.name, ["id"])["id"].cast(pa.string()) for part in self.parts()]
-        ids = pa.chunked_array([chunk for column in good for chunk in column.chunks], pa.string()).combine_chunks()
-        bad = [self.folder.read_table(part.name) for part in self.parts(BAD)]
-        errors = pa.concat_tables([ERRORS.empty_table(), *(table.cast(ERRORS) for table in bad)])
-        return Known(ids, errors)
+    def known(self, limits: str = "") -> "Known":
+        """Return which ids have rows, or reasons that hold under these limits."""
+        good = [_with_epoch(self.folder.read_table(part.name, ["id"]), part) for part in self.parts()]
+        bad = [_with_epoch(self.folder.read_table(part.name), part) for part in self.parts(BAD)]
+        rows = pa.concat_tables([_EPOCHS.empty_table(), *(table.cast(_EPOCHS) for table in good)])
+        schema = pa.schema([*ERRORS, *list(_EPOCHS)[1:]])
+        errors = pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in bad)])
+        return Known(rows, errors.filter(pc.equal(errors["limits"], limits)))
 
     def next_epoch(self) -> int:
         """Return the epoch of a forced recomputation."""
         return max((part.epoch for part in (*self.parts(), *self.parts(BAD))), default=-1) + 1
 
-    def read(self, ids: pa.Array, columns: Sequence[str]) -> list[pa.Array | pa.ChunkedArray]:
+    def version(self, ids: pa.Array) -> str:
+        """Return what tells forced recomputations of these ids' rows apart; `0` where there was none."""
+        if all(part.epoch == 0 for part in self.parts()):
+            return "0"
+        rows = self.known().rows
+        epochs = rows["epoch"].take(pc.index_in(ids, value_set=rows["id"].combine_chunks()))
+        return hashlib.sha256(epochs.combine_chunks().cast(pa.int64()).fill_null(-1).to_numpy().tobytes()).hexdigest()
+
+    def read(self, ids: pa.Array, schema: pa.Schema) -> list[pa.Array | pa.ChunkedArray]:
         """Return columns with a value for each of `ids`, in their order.
 
         Vectors are filled part by part into one array, so that memory holds them once and a part besides.
 
         Args:
             ids: ids of which each has a row.
-            columns: names of the stage's columns.
+            schema: the wanted columns of the stage.
+
+        Raises:
+            StoreError: an id has no row.
         """
-        if not len(ids):
-            schema = self._schema()
-            return [pa.array([], schema.field(name).type) for name in columns]
-        builders = [_Filler(self._schema().field(name), len(ids)) for name in columns]
-        for part in reversed(self.parts()):  # older epochs first: newer rows overwrite
-            _fill(builders, self.folder.read_table(part.name, ["id", *columns]), ids)
-        return [builder.result() for builder in builders]
+        fillers = [_Filler(field, len(ids)) for field in schema]
+        filled = pa.nulls(0, pa.int32())
+        for part in reversed(self.parts()) if len(ids) else ():  # older epochs first: newer rows overwrite
+            table = self.folder.read_table(part.name, ["id", *schema.names])
+            positions = pc.index_in(table["id"], value_set=ids).combine_chunks()
+            wanted = pc.is_valid(positions)
+            if not pc.all(wanted).as_py():
+                table, positions = table.filter(wanted), positions.drop_null()
+            filled = pc.unique(pa.concat_arrays([filled, positions]))
+            for filler in fillers:
+                filler.add(table[filler.field.name], positions)
+        if len(filled) != len(ids):
+            lost = len(ids) - len(filled)
+            raise StoreError(
+                f"{self.folder.uri} lacks the rows of {lost} images; run the same command again to compute them"
+            )
+        return [filler.result() for filler in fillers]
 
-    def _schema(self) -> pa.Schema:
-        import pyarrow.parquet as pq
+    def schema(self) -> pa.Schema | None:
+        """Return the columns of the rows that are there, without `id`; None where there is no row."""
+        parts = self.parts()
+        return self.folder.read_schema(parts[0].name).remove(0) if parts else None
 
-        filesystem, path = self.folder._place()
-        with filesystem.open_input_file(f"{path}/{self.parts()[0].name}") as source:
-            return pq.read_schema(source)
+
+_EPOCHS = pa.schema([ID, pa.field("epoch", pa.int32())])
+
+
+def _with_epoch(table: pa.Table, part: Part) -> pa.Table:
+    return table.append_column("epoch", pa.array([part.epoch] * table.num_rows, pa.int32()))
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is kept of a stage.
+    """What is kept of a stage, newest epoch first.
 
     Attributes:
-        ids: ids that have rows.
-        errors: `ERRORS`; an id that has a row as well was mended since.
+        rows: `id` and `epoch` of the rows.
+        errors: `ERRORS` and `epoch`.
     """
 
-    ids: pa.Array
+    rows: pa.Table
     errors: pa.Table
+
+    @property
+    def ids(self) -> pa.ChunkedArray:
+        """Ids that have rows."""
+        return self.rows["id"]
 
     @cached_property
     def failed(self) -> dict[str, str]:
-        """Reason by id of the images that the stage can't answer."""
-        wrong = self.errors.filter(pc.invert(pc.is_in(self.errors["id"], value_set=self.ids)))
+        """Reason by id of the images that the stage can't answer: those whose newest answer is an error."""
+        if not self.errors.num_rows:
+            return {}
+        found = pc.index_in(self.errors["id"], value_set=self.rows["id"].combine_chunks())
+        newest = self.rows["epoch"].take(found)
+        wrong = self.errors.filter(pc.fill_null(pc.greater(self.errors["epoch"], newest), True))
         return dict(zip(wrong["id"].to_pylist(), wrong["error"].to_pylist(), strict=True))
 
     def missing(self, ids: pa.Array) -> pa.Array:
         """Return those of `ids` that have neither row nor reason, in order."""
-        known = pa.concat_arrays([self.ids, self.errors["id"].combine_chunks()])
+        known = pa.concat_arrays([self.rows["id"].combine_chunks(), self.errors["id"].combine_chunks()])
         return ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
 
 
@@ -147,16 +185,16 @@ class _Filler:
             return from_numpy(self.vectors)
         import numpy as np
 
-        order = np.full(self.rows, -1, dtype=np.int64)
+        if not self.rows:
+            return pa.array([], self.field.type)
+        order = np.empty(self.rows, dtype=np.int64)
         written = pa.concat_arrays(self.positions).to_numpy()
-        order[written] = np.arange(len(written))
-        return pa.chunked_array(self.pieces, self.field.type).take(pa.array(order)).combine_chunks()
-
-
-def _fill(builders: "list[_Filler]", table: pa.Table, ids: pa.Array) -> None:
-    positions = pc.index_in(table["id"], value_set=ids).combine_chunks()
-    wanted = pc.is_valid(positions)
-    if not pc.all(wanted).as_py():
-        table, positions = table.filter(wanted), positions.drop_null()
-    for builder in builders:
-        builder.add(table[builder.field.name], positions)
+        order[written] = np.arange(len(written))  # the last one written is the newest
+        values = pa.chunked_array(self.pieces, self.field.type)
+        if not pa.types.is_binary(self.field.type):
+            return values.take(pa.array(order))
+        wide = values.cast(pa.large_binary())
+        slices = [
+            wide.take(pa.array(order[start : start + SLICE])).cast(pa.binary()) for start in range(0, self.rows, SLICE)
+        ]
+        return pa.chunked_array([chunk for part in slices for chunk in part.chunks], self.field.type)

@@ -37,8 +37,8 @@ class Store:
             UsageError: there is no store and `create` is off, or the folder holds other things.
             StoreError: the store has a format that this version does not read.
         """
-        text = str(where).rstrip("/") or "/"
-        folder = Folder(text if "://" in text else str(Path(text).absolute()))
+        text = str(where).removeprefix("file://").rstrip("/") or "/"
+        folder = Folder(text if "://" in text else str(Path(text).expanduser().absolute()))
         if not folder.exists(MARKER):
             _refuse_or_make(folder, create)
         found = folder.read_json(MARKER).get("format")
@@ -61,8 +61,24 @@ class Store:
         return RowStore(self.root / "rows" / title / fingerprint[:20])
 
     def tables(self, title: str, fingerprint: str, digest: str) -> TableStore:
-        """Return an answer of a table stage."""
-        return TableStore(self.root / "tables" / title / fingerprint[:20] / digest[:20])
+        """Return an answer of a table stage.
+
+        Args:
+            title: `kind.name`.
+            fingerprint: of the stage and its inputs.
+            digest: of what it saw; `-` and a number behind it name one of several answers that were forced.
+        """
+        saw, _, epoch = digest.partition("-")
+        return TableStore(self.root / "tables" / title / fingerprint[:20] / saw[:20] / (epoch or "0"))
+
+    def newest(self, title: str, fingerprint: str, digest: str, force: bool = False) -> str:
+        """Return the digest with the number of the newest answer behind it; with `force`, the number of one to be made."""
+        saw = digest.partition("-")[0]
+        folder = self.root / "tables" / title / fingerprint[:20] / saw[:20]
+        done = [
+            int(name) for name in folder.names() if name.isdigit() and self.tables(title, fingerprint, f"{saw}-{name}").done
+        ]
+        return f"{saw}-{max(done, default=-1) + 1 if force else max(done, default=0)}"
 
 
 def _refuse_or_make(folder: Folder, create: bool) -> None:

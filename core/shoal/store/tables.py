@@ -1,5 +1,6 @@
 """Tables of table stages, kept by the stage's fingerprint and the digest of what it saw."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from shoal.store.files import Folder
 TABLE = "table.parquet"
 DONE = "done.json"
 FILES = "files"
+BLOCK = 65_536
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class TableStore:
     def write(self, table: pa.Table, facts: dict[str, Any]) -> None:
         """Keep an answer and what is known of how it was made (backend, seconds)."""
         self.folder.write_table(TABLE, table)
-        self.folder.write_json(DONE, facts)
+        self.folder.write_json(DONE, {**facts, "content": content(table)})
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """Return the table."""
@@ -44,3 +46,27 @@ class TableStore:
     def facts(self) -> dict[str, Any]:
         """Return what was noted when it was made."""
         return dict(self.folder.read_json(DONE))
+
+
+def content(table: pa.Table) -> str:
+    """Return a hash of a table's values: what is made from an answer depends on this, not on when it was made."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        digest.update(f"{name}:{hash_column(table[name])}\n".encode())
+    return digest.hexdigest()
+
+
+def hash_column(values: pa.Array | pa.ChunkedArray) -> str:
+    """Return a hash of a column's values that does not depend on chunks, offsets or padding."""
+    digest = hashlib.sha256(str(values.type).encode())
+    chunked = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    for start in range(0, len(chunked), BLOCK):
+        digest.update(_stream(pa.concat_arrays(chunked.slice(start, BLOCK).chunks)))
+    return digest.hexdigest()
+
+
+def _stream(values: pa.Array) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([pa.field("v", values.type)])) as writer:
+        writer.write_batch(pa.record_batch([values], names=["v"]))
+    return sink.getvalue()
