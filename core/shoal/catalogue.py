@@ -120,10 +120,11 @@ class Run:
 
     def _listed(self, name: str) -> pa.Table:
         if not self.folder.exists(name):
-            raise self._ended("its files were listed")
+            raise self.ended("its files were listed")
         return self.folder.read_table(name)
 
-    def _ended(self, before: str) -> UsageError:
+    def ended(self, before: str) -> UsageError:
+        """Return the error that says that this run ended too early, and why."""
         why = f" ({reason(self.record)})" if self.record.error else ""
         return UsageError(f"run {self.id} ended before {before}{why}; give the same `shoal run` again to go on")
 
@@ -133,7 +134,7 @@ class Run:
             return made
         names = _step_names(self.folder.read(CONFIG))
         if name in names:
-            raise self._ended(f"step {name!r} was done")
+            raise self.ended(f"step {name!r} was done")
         raise UsageError(f"run {self.id} has no step {name!r}; its steps are {', '.join(names)}")
 
     def _answer(self, made: StepRecord) -> TableStore:
@@ -147,6 +148,10 @@ class Run:
             clustering(self.record) if name == "cluster" else labelling(self.record) if name == "label" else ""
         )
         makers = [made for made in self.record.steps if name in made.columns and chosen in ("", made.step)]
+        if not makers and self.record.status != "done":
+            raise self.ended(f"column {column!r} was made")
+        if not makers and self.record.status != "done":
+            raise self.ended(f"its column {column!r} was made")
         if not makers:
             raise UsageError(f"run {self.id} has no column {column!r}")
         maker = makers[-1]

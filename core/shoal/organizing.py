@@ -45,9 +45,11 @@ def make_plan(run: Run, stage: Organizer) -> pa.Table:
     """Return the organiser's plan for a run: id, source, target.
 
     Raises:
-        UsageError: the run has no clusters, or its images are not files of this machine.
+        UsageError: the run has no clusters or ended before it had, or its images are not files of this machine.
     """
     made = {name for step in run.record.steps for name in step.columns}
+    if "cluster" not in made and run.record.status != "done":
+        raise run.ended("its clusters were made")
     if "cluster" not in made:
         raise UsageError(f"run {run.id} has no clusters to organise by; add a cluster step to its pipeline")
     rows = run.joined([name for name in ("paths", "cluster", "label") if name in made or name == "paths"])

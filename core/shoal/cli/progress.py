@@ -122,7 +122,7 @@ def _bars() -> "Bars":
 
         def render(self, task: Task) -> Text:
             """Return the rate, or nothing before there is one."""
-            speed = task.finished_speed or task.speed
+            speed = task.finished_speed or task.speed or (task.completed / task.elapsed if task.elapsed else 0)
             return Text(f"{speed:,.0f}/s" if speed else "", style="cyan")
 
     return Progress(
