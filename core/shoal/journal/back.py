@@ -71,13 +71,20 @@ def _restore(work: Work, row: Row) -> None:
     if not holds(target, row.sha256):
         raise RefusedError("it changed since it was organised (its bytes have another sha256), so it was left where it is")
     source.parent.mkdir(parents=True, exist_ok=True)
+    if row.made:
+        _as_before(target, row)
     if not row.made or link_to(target, source, row.sha256) is None:
         copy_to(target, temp, row.sha256)
+        _as_before(temp, row)
         publish(temp, source)
     step("restored")
-    source.chmod(row.permissions)
-    os.utime(source, ns=(source.stat().st_atime_ns, row.mtime_ns))
     row.state = "restored"
+
+
+def _as_before(path: Path, row: Row) -> None:
+    """Give a file its old permissions and time before it gets its old path: a kill leaves nothing half restored there."""
+    path.chmod(row.permissions)
+    os.utime(path, ns=(path.stat().st_atime_ns, row.mtime_ns))
 
 
 def _remove_target(work: Work, row: Row, *, again: bool) -> None:
