@@ -22,9 +22,10 @@ class Umap(Reducer):
     umap-learn or cuML lays out their graph.
 
     One layout depends on its seed, more so the smaller the set. `layouts` lays the same graph out several times and
-    puts the results side by side, so that distances are those of the mean layout: on 214 photos the clusters of seven
-    seeds then agree (NMI varied by 0.01 instead of 0.12). A set of n images gets at most 10,000 / n layouts, as larger
-    sets are steady by themselves; the rest of the vector is zeros. Take 1 for a map.
+    puts the results side by side, so that squared distances are the mean of those in the layouts: on 214 photos (power
+    0.5, pca 30) the standard deviation of NMI over ten seeds fell from 0.04 with one layout to 0.006 with eight. A set
+    of n images gets at most 10,000 / n layouts, as larger sets are steady by themselves; the rest of the vector is
+    zeros. Take 1 for a map.
 
     Fewer than 4 images, or vectors with no two different, get principal components instead of a layout, padded with
     zeros; with fewer images than `neighbors` all are neighbours.
