@@ -1,8 +1,9 @@
 """`shoal organize`, `undo`, `export`: what touches files of the user."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -70,7 +71,8 @@ def organize(
     if not yes and not typer.confirm(f"{mode} {plan.num_rows:,} files into {to}?", err=True):
         say("nothing was touched")
         return
-    receipts = journal.organize(plan, to, mode, on_progress=_progress())  # type: ignore[arg-type]
+    with closing(_Line()) as line:
+        receipts = journal.organize(plan, to, mode, on_progress=line)  # type: ignore[arg-type]
     remember(opened, to.absolute(), receipts)
     _tell(receipts, to, json)
     if not json:
@@ -89,7 +91,8 @@ def undo(
 
     if not to.is_dir():
         raise UsageError(f"{to} is no folder; name the folder given to `shoal organize --to`")
-    receipts = journal.undo(to, on_progress=_progress())
+    with closing(_Line()) as line:
+        receipts = journal.undo(to, on_progress=line)
     if receipts is None:
         out_json([]) if json else out(f"{to}: nothing to undo")
         return
@@ -125,17 +128,25 @@ def _preview(plan: "pa.Table", source: str, to: Path, mode: str) -> None:
         say(f"... and {plan.num_rows - SHOWN:,} more; --dry-run --json prints all")
 
 
-def _progress() -> Any:
-    """Return a callback that draws one line, where there is a terminal."""
-    if not sys.stderr.isatty():
-        return None
+class _Line:
+    """Draws one line of progress, where there is a terminal."""
 
-    def draw(progress: "Progress") -> None:
+    def __init__(self) -> None:
+        self.begun = False
+
+    def __call__(self, progress: "Progress") -> None:
+        """Draw it anew."""
+        if not sys.stderr.isatty():
+            return
         left = "" if progress.eta_seconds is None else f", {clock(progress.eta_seconds)} left"
         text = f"{progress.done:,}/{progress.total:,} files, {progress.files_per_second:,.0f}/s{left}"
-        print(f"\r{text:<60}", end="\n" if progress.done == progress.total else "", file=sys.stderr, flush=True)
+        print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
+        self.begun = True
 
-    return draw
+    def close(self) -> None:
+        """Leave the line, also where something went wrong."""
+        if self.begun:
+            say()
 
 
 def _tell(receipts: "Receipts", to: Path, json: bool) -> None:
