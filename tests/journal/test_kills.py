@@ -164,6 +164,21 @@ def test_killed_at_many_points_forward(zygote: Zygote, memory_disk: Path, mode: 
 
 
 @pytest.mark.slow
+def test_killed_at_every_point_on_the_way_back_of_a_move(zygote: Zygote, memory_disk: Path) -> None:
+    """Moving back is where a file is at two places for a moment: no step of it may show one half restored."""
+    case = Case(memory_disk / "set")
+    journal.organize(case.plan, case.base / "out", "move")
+    _, steps = zygote("undo", case.base)
+    for point in range(1, steps + 1):
+        case = Case(memory_disk / "set")
+        journal.organize(case.plan, case.base / "out", "move")
+        assert zygote("undo", case.base, kill_at=point)[0] == -9
+        case.check_nothing_lost()
+        journal.resume(case.base / "out")
+        case.check_undone()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_killed_at_many_points_back(zygote: Zygote, memory_disk: Path, mode: journal.Mode) -> None:
     kill_back(zygote, memory_disk, mode, 14, seed=2)
