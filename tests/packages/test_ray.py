@@ -180,3 +180,16 @@ def test_a_job_with_a_working_dir(work: Work, cluster: Cluster, sites: dict[str,
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     said = work.check(done.stdout)
     assert not str(said["file"]).startswith(str(folder)), "the job ran where it was submitted, not on the cluster"
+
+
+def test_the_entry_point_for_jobs(work: Work, cluster: Cluster, sites: dict[str, Path]) -> None:
+    """`ray_jobs/run.py` is the command line: a plain submit runs a pipeline and prints the same summary."""
+    folder = Path(shutil.copytree(sites["good"], work.folder / "working_dir"))
+    shutil.copy(Path(__file__).parents[2] / "ray_jobs" / "run.py", folder)
+    done = subprocess.run(
+        [*RAY, "job", "submit", "--address", cluster.dashboard, "--working-dir", str(folder), "--",
+         sys.executable, "run.py", *work.arguments[:2], "--out", work.arguments[2]],
+        env=cluster.environment, cwd=work.folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert f"{IMAGES} of {IMAGES} files accepted" in done.stdout
