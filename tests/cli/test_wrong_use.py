@@ -53,6 +53,17 @@ def test_folders_without_images(fresh: Made, content: dict[str, str], code: int,
     assert sentence in answer.sentence
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "small.yaml", ""], ["run", "small.yaml", "my photos", "--out", ""], ["organize", "out", "--to", ""]],
+)
+def test_an_empty_argument_is_not_the_working_folder(fresh: Made, arguments: list[str]) -> None:
+    answer = call(*arguments, "--yes")
+    assert answer.code == 2
+    assert answer.sentence.startswith(f"the argument after {arguments[-2]} is empty; ")
+    assert not fresh.out.exists()
+
+
 def test_one_file_is_a_set_too(fresh: Made) -> None:
     answer = call("run", "small.yaml", "my photos/picture 0.jpg", "--on", "local", "--json")
     assert answer.code == 0, answer.err
@@ -97,12 +108,14 @@ def test_an_error_of_the_system_is_no_bug(fresh: Made, monkeypatch: pytest.Monke
 
 def test_a_bug_is_called_one_and_hides_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
-        raise ZeroDivisionError("by zero")
+        raise ZeroDivisionError("by zero\n" + "and so on " * 100)
 
     monkeypatch.setattr("shoal.store.Store.open", broken)
     answer = call("runs", "out")
     assert answer.code == 1
-    assert answer.sentence.startswith("shoal hit a bug (ZeroDivisionError: by zero); run again with --debug")
+    assert answer.sentence.startswith("shoal hit a bug (ZeroDivisionError: by zero and so on ")
+    assert answer.sentence.endswith(" ...); run again with --debug and report the traceback")
+    assert len(answer.sentence) < 400
     assert "ZeroDivisionError: by zero\n" in call("runs", "out", "--debug").err
 
 

@@ -20,6 +20,7 @@ def _run(arguments: list[str], debug: bool) -> int:
 
     lenient()
     try:
+        _check(arguments)
         from typer.main import get_command
 
         from shoal.cli.app import build
@@ -37,8 +38,19 @@ def _run(arguments: list[str], debug: bool) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _check(arguments: list[str]) -> None:
+    """Refuse an argument that is empty, as `"$UNSET"` is: it would name the working folder."""
+    from shoal.errors import UsageError
+
+    if "" in arguments:
+        before = arguments[arguments.index("") - 1] if arguments.index("") else "shoal"
+        raise UsageError(f"the argument after {before} is empty; write it out, or set the variable that it stands for")
+
+
 def _tell(error: BaseException) -> int:
     """Say in one sentence what went wrong and return the exit code."""
+    from textwrap import shorten
+
     from typer import Abort
 
     from shoal.cli.console import complain, hush
@@ -60,7 +72,8 @@ def _tell(error: BaseException) -> int:
         where = f"{error.filename}: " if error.filename else ""
         complain(f"{where}{error.strerror or error}; mend that and give the same command again (--debug shows more)")
         return FAILED
-    complain(f"shoal hit a bug ({type(error).__name__}: {error}); run again with --debug and report the traceback")
+    said = shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
+    complain(f"shoal hit a bug ({said}); run again with --debug and report the traceback")
     return FAILED
 
 
