@@ -1,5 +1,7 @@
 """The runs of a store, and the tables of a run."""
 
+import os
+import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from shoal.runner.run import RECORD
 from shoal.runner.state import FILES, IMAGES
 from shoal.runner.telling import CONFIG
 from shoal.store import Folder, Store, TableStore
+
+KILLED = "its process was killed"
 
 
 @dataclass(frozen=True)
@@ -184,10 +188,24 @@ def runs(store: Store) -> list[RunRecord]:
         folder = store.runs / name
         if folder.exists(RECORD):
             try:
-                found.append(RunRecord.model_validate(folder.read_json(RECORD)))
+                found.append(_told_when_killed(RunRecord.model_validate(folder.read_json(RECORD))))
             except ValidationError as error:
                 raise StoreError(f"{folder.uri}/{RECORD} is damaged or of another shoal; remove {folder.uri}") from error
     return sorted(found, key=lambda record: (record.started, record.id))
+
+
+def _told_when_killed(record: RunRecord) -> RunRecord:
+    """Return a record whose driver is gone as failed: who is killed can't write that down."""
+    host, _, process = record.process.rpartition(":")
+    if record.status != "running" or host != platform.node() or not process.isdigit():
+        return record
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return record.model_copy(update={"status": "failed", "error": KILLED})
+    except PermissionError:  # somebody else's process: it lives
+        pass
+    return record
 
 
 def open_run(store: Store, host: Host, run: str | None = None) -> Run:

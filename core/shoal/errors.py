@@ -18,7 +18,13 @@ class PluginError(ShoalError):
 
 
 class StageError(ShoalError):
-    """A stage failed as a whole: weights missing, a backend that is not installed, rows that break its schema."""
+    """A stage failed as a whole: weights missing, a backend that is not installed, rows that break its schema.
+
+    Attributes:
+        step: name of the step, where several work in one pass and it is known which one failed.
+    """
+
+    step: str = ""
 
 
 class ImageError(ShoalError):

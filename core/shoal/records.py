@@ -54,6 +54,7 @@ class RunRecord(BaseModel):
         seconds: wall time of the run; `startup` of it went into starting or joining Ray.
         files, accepted, rejected: numbers of files: accepted + rejected == files.
         images: distinct images among the accepted files.
+        process: `host:pid` of the driver: a run that says it is running and whose process is gone was killed.
         commit: git commit of the code, where it runs from a checkout.
         versions: of shoal, Python and the libraries that matter.
     """
@@ -75,6 +76,7 @@ class RunRecord(BaseModel):
     clusters: int = 0
     noise: int = 0
     steps: list[StepRecord] = Field(default_factory=list)
+    process: str = ""
     commit: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     hook_errors: list[str] = Field(default_factory=list)

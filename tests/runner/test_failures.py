@@ -130,7 +130,7 @@ def test_empty_and_unreadable_sources_say_so(go: Go, photos: Path) -> None:
     with pytest.raises(UsageError, match="holds no file"):
         go()
     (photos / "a.txt").write_text("x")
-    with pytest.raises(RunFailed, match="none of the 1 files"):
+    with pytest.raises(RunFailed, match=r"none of the 1 files of .* is an image that can be read; 1 of them: its extension"):
         go()
 
 
@@ -203,3 +203,27 @@ def test_one_image_is_one_view_of_one_item(go: Go, photos: Path) -> None:
     ]
     assert sorted(made.images["item"].to_pylist()) == ["one", "three"]
     assert [len(paths) for paths in made.images["paths"].to_pylist()] == [1, 1], "a path named twice is one path"
+
+
+def test_of_several_steps_in_one_pass_the_one_that_failed_is_named(go: Go) -> None:
+    text = PIPELINE.replace(
+        "  - use: embed.colours", "  - use: thumbnail.jpeg\n  - use: embed.colours\n    with: {broken: true}"
+    )
+    with pytest.raises(RunFailed, match=r"^step 'embed' failed: the weights of embed.colours"):
+        go(text)
+
+
+def test_a_killed_run_is_not_said_to_be_running(go: Go) -> None:
+    from shoal.catalogue import runs
+
+    run = go()
+    record = run.record.model_copy(
+        update={"status": "running", "process": run.record.process.rpartition(":")[0] + ":999999999"}
+    )
+    run.folder.write_json("run.json", record.model_dump(mode="json"))
+    assert (runs(run.store)[-1].status, runs(run.store)[-1].error) == ("failed", "its process was killed")
+
+
+def test_an_address_where_nobody_is_fails_at_once(go: Go) -> None:
+    with pytest.raises(UsageError, match=r"Ray at '127.0.0.1:1' can't be reached \(Connection refused\)"):
+        go(where="ray", address="127.0.0.1:1")

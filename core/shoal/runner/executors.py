@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ WORTH_RAY = 2.0
 """Estimated seconds of work in one process from which a start of Ray (5 to 7 s, then two or more workers) pays on small
 machines too: below it the same chunks run here."""
 
+
+CONNECT_SECONDS = 5.0
 
 NVIDIA = Path("/dev/nvidiactl")
 """What NVIDIA's driver makes on a machine that has its GPUs."""
@@ -147,6 +150,7 @@ class Executor:
 
         if not ray.is_initialized():
             address = self.options.address or os.environ.get("RAY_ADDRESS") or "local"
+            _check_reachable(address)
             try:
                 with _quiet_stderr():
                     ray.init(address=address, include_dashboard=False if address == "local" else None, log_to_driver=False,
@@ -229,6 +233,21 @@ def _answer(job: TableJob) -> "dict[str, Any] | Trouble":
         return job.run()
     except Exception as error:  # as above
         return Trouble.of(error)
+
+
+def _check_reachable(address: str) -> None:
+    """Try `host:port` for a few seconds first: Ray itself tries for minutes and says nothing.
+
+    Raises:
+        UsageError: nobody answers there.
+    """
+    place = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
+    if place is None:
+        return
+    try:
+        socket.create_connection((place[1], int(place[2])), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise UsageError(f"Ray at {address!r} can't be reached ({error.strerror or error}); is the cluster up?") from error
 
 
 @contextmanager

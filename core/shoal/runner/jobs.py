@@ -60,17 +60,19 @@ class Trouble:
     Attributes:
         kind: name of its class in `shoal.errors`, or of any other class.
         message: one sentence.
+        step: where it is known.
         trace: the worker's traceback, shown with --debug.
     """
 
     kind: str
     message: str
+    step: str
     trace: str
 
     @classmethod
     def of(cls, error: Exception) -> "Trouble":
         """Return the trouble that an exception is."""
-        return cls(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+        return cls(type(error).__name__, str(error), getattr(error, "step", ""), "".join(traceback.format_exception(error)))
 
     def receipt(self) -> pa.Table:
         """Return a receipt that carries it."""
@@ -80,6 +82,8 @@ class Trouble:
         """Return it as an exception again; one that is not shoal's own becomes a StageError that names it."""
         known = getattr(errors, self.kind, None)
         error = known(self.message) if known else errors.StageError(f"{self.kind}: {self.message}")
+        if isinstance(error, errors.StageError):
+            error.step = self.step
         error.add_note(self.trace)
         return error
 

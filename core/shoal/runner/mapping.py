@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from shoal.contract import Batch, Context, ImageSpec, MapStage
-from shoal.errors import ImageError, StageError
+from shoal.errors import ImageError, ShoalError, StageError
 from shoal.images import ImageTimeout, Limits, read
 from shoal.runner.jobs import RECEIPT, clean, noting
 from shoal.runner.options import limits_key
@@ -27,12 +27,14 @@ class MapTask:
     """One stage of a pass over the images.
 
     Attributes:
+        step: name of the step.
         stage: the stage.
         rows: where its rows are kept.
         batch: rows a call.
         epoch: of a forced recomputation, else 0.
     """
 
+    step: str
     stage: MapStage
     rows: RowStore
     batch: int
@@ -75,7 +77,10 @@ class MapWorker:
         self.job = job
         self.notes: list[dict[str, Any]] = [{} for _ in job.tasks]
         for task, notes in zip(job.tasks, self.notes, strict=True):
-            task.stage.setup(Context(gpu=job.gpu, threads=job.threads, note=noting(notes)))
+            try:
+                task.stage.setup(Context(gpu=job.gpu, threads=job.threads, note=noting(notes)))
+            except Exception as error:  # a plugin may raise anything
+                raise _of_step(error, task.step) from error
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
         """Compute a chunk and return its receipt, a row a stage."""
@@ -118,6 +123,13 @@ def _decode_all(
         return dict(zip(specs, read(data, specs, limits).images, strict=True))
     except ImageError as error:
         return dict.fromkeys(specs, error)
+
+
+def _of_step(error: Exception, step: str) -> StageError:
+    """Return an error that says which of the steps of a pass it came from."""
+    found = StageError(str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}")
+    found.step = step
+    return found
 
 
 class _Gone(Exception):  # noqa: N818  (an outcome, carried with its row)
@@ -193,10 +205,13 @@ class _Maker:
 
     def _check(self, answer: pa.Table, batch: Batch) -> None:
         title, want = self.task.stage.title(), self.task.stage.produces()
+        wrong = ""
         if not answer.schema.equals(want):  # nullability and metadata included: part files must read as one
-            raise StageError(f"{title} answered the columns {_short(answer.schema)}, and its produces() says {_short(want)}")
-        if answer.num_rows != len(batch):
-            raise StageError(f"{title} answered {answer.num_rows} rows to a batch of {len(batch)}")
+            wrong = f"the columns {_short(answer.schema)}, and its produces() says {_short(want)}"
+        elif answer.num_rows != len(batch):
+            wrong = f"{answer.num_rows} rows to a batch of {len(batch)}"
+        if wrong:
+            raise _of_step(StageError(f"{title} answered {wrong}"), self.task.step)
 
     def _fail(self, image: str, error: Exception) -> None:
         """Keep the reason for ever where the bytes are at fault; pass it on where it may be gone next time."""

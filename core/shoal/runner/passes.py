@@ -110,7 +110,7 @@ def _want(state: RunState, group: list[PlannedStep], ids: pa.Array, options: Run
     stage = step.stage
     if not isinstance(stage, MapStage):
         raise TypeError(f"{stage.title()} is no map stage")
-    task = MapTask(stage, rows, step.settings.batch or stage.resources.batch, rows.next_epoch() if force else 0)
+    task = MapTask(step.name, stage, rows, step.settings.batch or stage.resources.batch, rows.next_epoch() if force else 0)
     return _Wanted(group, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
 
 

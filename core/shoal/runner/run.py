@@ -1,7 +1,10 @@
 """One run from the source to its record."""
 
 import json
+import os
+import platform
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -130,6 +133,7 @@ def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOption
         started=now.isoformat(timespec="milliseconds"),
         commit=commit(),
         versions=versions(),
+        process=f"{platform.node()}:{os.getpid()}",
     )
     run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options))
     run.folder.write(CONFIG, plan.pipeline.to_yaml().encode())
@@ -167,8 +171,10 @@ def _index(run: _Run) -> RunState:
     }
     _note(run, record_of(step).model_copy(update=facts))
     if not images.num_rows:
-        reason = files["reason"].drop_null()[0]
-        raise RunFailed(f"none of the {files.num_rows} files of {run.source} is an image that can be read ({reason})")
+        reason, times = Counter(files["reason"].to_pylist()).most_common(1)[0]
+        raise RunFailed(
+            f"none of the {files.num_rows} files of {run.source} is an image that can be read; {times} of them: {reason}"
+        )
     return RunState(run.store, run.folder, run.plan, images)
 
 
@@ -203,7 +209,8 @@ def _steps(run: _Run, state: RunState) -> None:
             raise
         except Exception as error:  # a plugin may raise anything
             told = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
-            raise RunFailed(f"step {_names(maps or ready)} failed: {told}") from error
+            step = getattr(error, "step", "")
+            raise RunFailed(f"step {repr(step) if step else _names(maps or ready)} failed: {told}") from error
         for record in records:
             _note(run, record)
         _check_failures(run, state)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from shoal.errors import StoreError, UsageError
 from shoal.store.files import Folder
 from shoal.store.rows import RowStore
@@ -34,14 +36,18 @@ class Store:
             create: make it where there is none.
 
         Raises:
-            UsageError: there is no store and `create` is off, or the folder holds other things.
+            UsageError: there is no store and `create` is off, the folder holds other things, or it can't be reached.
             StoreError: the store has a format that this version does not read.
         """
         text = str(where).removeprefix("file://").rstrip("/") or "/"
         folder = Folder(text if "://" in text else str(Path(text).expanduser().absolute()))
-        if not folder.exists(MARKER):
-            _refuse_or_make(folder, create)
-        found = folder.read_json(MARKER).get("format")
+        try:
+            if not folder.exists(MARKER):
+                _refuse_or_make(folder, create)
+            found = folder.read_json(MARKER).get("format")
+        except (OSError, pa.ArrowInvalid) as error:
+            reason = str(error).partition(". Detail")[0]
+            raise UsageError(f"{where} can't be reached ({reason}); is the place right, and are you let in?") from error
         if found != FORMAT:
             raise StoreError(f"{where} has store format {found}, and this shoal reads {FORMAT}; choose another --out")
         return cls(folder)
