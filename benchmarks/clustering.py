@@ -29,6 +29,7 @@ from shoal.schema import ID
 from shoal.vectors import from_numpy
 
 LIMIT = 240
+TOO_SLOW = 60  # seconds after which a candidate of `cluster` is left out: scikit-learn at 100,000 rows compares every pair
 MIN_CLUSTER_SIZE, MIN_SAMPLES = 10, 5
 
 SHOAL = """
@@ -109,13 +110,13 @@ def write(vectors: Any, folder: Path) -> None:
         writer.write_table(pa.Table.from_arrays([ids, from_numpy(vectors)], schema=schema))
 
 
-def once(code: str, folder: Path, what: str, shoal: bool) -> tuple[float, float, Any] | None:
+def once(code: str, folder: Path, what: str, shoal: bool, limit: float = LIMIT) -> tuple[float, float, Any] | None:
     """Return seconds, highest memory in MB and labels of one cold process, or None where it takes too long."""
     source = folder / ("x.arrow" if shoal else "x.npy")
     command = [sys.executable, "-W", "ignore", "-c", code, str(source), str(folder / "labels.npy"), what]
     start = time.perf_counter()
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
         return None
     seconds = time.perf_counter() - start
@@ -134,7 +135,7 @@ def race(codes: dict[str, str], vectors: Any, what: str, repeats: int) -> dict[s
         running = dict(codes)
         for turn in range(repeats + 1):
             for candidate, code in list(running.items()):
-                found = once(code, folder, what, candidate == "shoal")
+                found = once(code, folder, what, candidate == "shoal", TOO_SLOW if what == "cluster" else LIMIT)
                 if found is None:
                     del running[candidate]
                 elif turn:
@@ -175,6 +176,12 @@ def memory(n: int = 100_000) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def keep(result: dict[str, Any], out: Path) -> None:
+    """Write what is measured so far."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def main() -> None:
     """Measure what was asked for, and keep the rest of an earlier file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,17 +192,18 @@ def main() -> None:
     result: dict[str, Any] = json.loads(chosen.out.read_text()) if chosen.only and chosen.out.exists() else {}
     result["machine"] = {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.system()}
     if chosen.only in (None, "cluster"):
-        result["cluster"] = [
-            {"data": make.__name__, **race(CLUSTERERS, make(n), "cluster", chosen.repeats)}
-            for n in (1000, 10_000, 100_000)
-            for make in (blobs, uneven)
-        ]
+        result["cluster"] = []
+        for n in (1000, 10_000, 100_000):
+            for make in (blobs, uneven):
+                repeats = chosen.repeats * (3 if n == 1000 else 1)  # short runs scatter more
+                result["cluster"].append({"data": make.__name__, **race(CLUSTERERS, make(n), "cluster", repeats)})
+                keep(result, chosen.out)
     if chosen.only in (None, "reduce"):
         result["reduce"] = race(REDUCERS, features(10_000), "reduce", chosen.repeats)
+        keep(result, chosen.out)
     if chosen.only in (None, "memory"):
         result["memory"] = memory()
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(result, indent=2) + "\n")
+        keep(result, chosen.out)
     print(json.dumps(result, indent=2))
 
 

@@ -17,6 +17,8 @@ from .contract_cases import CASES
 
 HOST = Host(allow=())
 STAGES = list(HOST.stages.values())
+
+
 def titled(function: Callable[..., Any]) -> Any:
     return pytest.mark.parametrize("cls", STAGES, ids=lambda cls: cls.title())(function)
 

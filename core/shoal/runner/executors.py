@@ -192,11 +192,12 @@ class Executor:
         dataset = data.from_arrow(list(chunks)).map_batches(
             _Actor,
             fn_constructor_args=(job,),
-            # A chunk is a block and a call. Ray wants a number where there are GPUs; the largest chunk keeps them apart.
+            # A chunk is a block and a call. Ray wants a number where there are GPUs, and may join the small ones at the end.
             batch_size=max(chunk.num_rows for chunk in chunks) if gpus else None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            compute=data.ActorPoolStrategy(size=actors),
+            # One chunk at work and one that waits: a longer queue leaves the last chunks with one worker.
+            compute=data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
             num_cpus=placement.cpus,
             num_gpus=gpus,
         )

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -16,14 +16,13 @@ from shoal.pipeline.plan import PlannedStep
 from shoal.records import StepRecord
 from shoal.runner.answering import TableJob
 from shoal.runner.executors import Executor, Placement
-from shoal.runner.indexing import chunks
 from shoal.runner.mapping import MapJob, MapTask
 from shoal.runner.options import RunOptions, limits_key
 from shoal.runner.progress import Progress
 from shoal.runner.state import RunState, by_fingerprint
 
-SMALLEST, LARGEST = 16, 512
-"""Rows of a part file: few enough that a killed run loses little and two workers end together, enough for Parquet."""
+SMALLEST, LARGEST = 32, 512
+"""Rows of a part file: few enough that a killed run loses little and workers end together, enough for Parquet."""
 
 
 @dataclass
@@ -127,8 +126,16 @@ def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.T
         columns |= _consumed(state, entry, index, kept)
     table = pa.table(columns).filter(some)
     workers = max(place.actors, 2)
-    size = min(max(math.ceil(table.num_rows / (workers * 4)), SMALLEST), LARGEST)
-    return list(chunks(table, size))
+    return [table.slice(start, size).combine_chunks() for start, size in cuts(table.num_rows, workers)]
+
+
+def cuts(rows: int, workers: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, size) of chunks that shrink with what is left, so that workers of unlike speed end together."""
+    start = 0
+    while start < rows:
+        size = min(max(math.ceil((rows - start) / (workers * 4)), SMALLEST), LARGEST, rows - start)
+        yield start, size
+        start += size
 
 
 def _consumed(state: RunState, entry: _Wanted, index: int, kept: pa.Array) -> dict[str, Any]:

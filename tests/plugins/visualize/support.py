@@ -24,9 +24,7 @@ def make_rows(
 ) -> pa.Table:
     count = len(clusters)
     points = (
-        np.array(places, dtype=np.float32).reshape(count, -1)
-        if places
-        else np.random.default_rng(1).normal(size=(count, 2))
+        np.array(places, dtype=np.float32).reshape(count, -1) if places else np.random.default_rng(1).normal(size=(count, 2))
     )
     columns = {
         "id": pa.array([f"{number:064x}" for number in range(count)], pa.string()),
