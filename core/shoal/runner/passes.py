@@ -21,7 +21,7 @@ from shoal.runner.options import RunOptions, limits_key
 from shoal.runner.progress import Progress
 from shoal.runner.state import RunState, by_fingerprint
 
-SMALLEST, LARGEST = 32, 512
+SMALLEST, LARGEST = 16, 512
 """Rows of a part file: few enough that a killed run loses little and workers end together, enough for Parquet."""
 
 
