@@ -103,7 +103,7 @@ def fill(folder: Path) -> Made:
     return made
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)  # no longer: the tests after these want their own environment
 def _quiet_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_MLFLOW", "off")
@@ -112,7 +112,7 @@ def _quiet_machine() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A store with one run that ended well; tests leave it as it is."""
     folder = fill(tmp_path_factory.mktemp("made"))
