@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -110,17 +111,23 @@ def write(vectors: Any, folder: Path) -> None:
         writer.write_table(pa.Table.from_arrays([ids, from_numpy(vectors)], schema=schema))
 
 
-def once(code: str, folder: Path, what: str, shoal: bool, limit: float = LIMIT) -> tuple[float, float, Any] | None:
-    """Return seconds, highest memory in MB and labels of one cold process, or None where it takes too long."""
+def once(code: str, folder: Path, what: str, shoal: bool, limit: float = LIMIT) -> tuple[float, float, float, Any] | None:
+    """Return seconds, CPU seconds, highest memory in MB and labels of one cold process; None where it takes too long."""
     source = folder / ("x.arrow" if shoal else "x.npy")
     command = [sys.executable, "-W", "ignore", "-c", code, str(source), str(folder / "labels.npy"), what]
-    start = time.perf_counter()
+    start, used = time.perf_counter(), _cpu()
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
         return None
     seconds = time.perf_counter() - start
-    return seconds, int(done.stdout) / 1024, np.load(folder / "labels.npy")
+    return seconds, _cpu() - used, int(done.stdout) / 1024, np.load(folder / "labels.npy")
+
+
+def _cpu() -> float:
+    """Return the CPU seconds of all processes that have ended: other work on the machine changes them less than time."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def race(codes: dict[str, str], vectors: Any, what: str, repeats: int) -> dict[str, Any]:
@@ -128,6 +135,7 @@ def race(codes: dict[str, str], vectors: Any, what: str, repeats: int) -> dict[s
     from sklearn.metrics import adjusted_rand_score
 
     seconds: dict[str, list[float]] = {name: [] for name in codes}
+    cpu: dict[str, list[float]] = {name: [] for name in codes}
     labels: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -140,7 +148,8 @@ def race(codes: dict[str, str], vectors: Any, what: str, repeats: int) -> dict[s
                     del running[candidate]
                 elif turn:
                     seconds[candidate].append(found[0])
-                    labels[candidate] = found[2]
+                    cpu[candidate].append(found[1])
+                    labels[candidate] = found[3]
     medians = {name: round(statistics.median(values), 2) for name, values in seconds.items() if values}
     others = {name: value for name, value in medians.items() if name != "shoal"}
     fastest = min(others, key=lambda name: others[name])
@@ -148,6 +157,7 @@ def race(codes: dict[str, str], vectors: Any, what: str, repeats: int) -> dict[s
         "rows": len(vectors),
         "components": vectors.shape[1],
         "seconds": medians,
+        "cpu_seconds": {name: round(statistics.median(values), 2) for name, values in cpu.items() if values},
         "all_seconds": {name: [round(value, 2) for value in values] for name, values in seconds.items()},
         "over_time_limit": [name for name in codes if name not in running],
         "fastest_other": fastest,
@@ -168,7 +178,7 @@ def memory(n: int = 100_000) -> dict[str, Any]:
     size = n * 1280 * 4 / 2**20
     if found is None:
         return {"rows": n, "over_time_limit": LIMIT}
-    seconds, peak, labels = found
+    seconds, _, peak, labels = found
     limit = 2.5 * size + 500
     return {
         "rows": n, "vectors_mb": round(size), "peak_mb": round(peak), "limit_mb": round(limit),
