@@ -15,6 +15,7 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) (some minutes the first time)"
 	$(PIP) -e .
+	@$(BIN)/python -W ignore -c "import umap" # its first import compiles for a quarter of a minute
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
