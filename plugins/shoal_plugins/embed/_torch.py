@@ -84,7 +84,7 @@ class Runner:
         model.eval().requires_grad_(False).to(self.device, memory_format=self.layout)
         self.scale = preparation.scale
         self.mean, self.std = (self._channels(values) for values in (preparation.mean, preparation.std))
-        self.forward = _compiled(forward) if stage.compile else forward
+        self.forward = torch.compile(forward, dynamic=False) if stage.compile else forward
         context.note("backend", f"torch {torch.__version__}")
         context.note("device", torch.cuda.get_device_name() if self.device == "cuda" else "cpu")
         context.note("dtype", "float32" if self.half is None else f"mixed {str(self.half).removeprefix('torch.')}")
@@ -147,17 +147,3 @@ def _half(stage: TorchEmbedder, device: str) -> Any:
     if device == "cpu":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _compiled(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a function prepared by torch.compile.
-
-    Precompiled headers stay off: they lie in one folder for all environments of a user, and gcc refuses those whose
-    environment is gone.
-    """
-    import torch
-    import torch._inductor.config as settings
-
-    settings.cpp_cache_precompile_headers = False
-    prepared: Callable[[Any], Any] = torch.compile(forward, dynamic=False)
-    return prepared

@@ -228,11 +228,11 @@ def test_unit_length_and_channels_last(tiny, pictures):
 @pytest.mark.slow
 @pytest.mark.timeout(480)
 @pytest.mark.filterwarnings("ignore:The distutils package is deprecated:DeprecationWarning")  # old setuptools, same reason
+@pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools:UserWarning")  # by what ran before this test
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
-def test_a_compiled_model_gives_the_same_vectors(tiny, pictures, tmp_path, monkeypatch):
+def test_a_compiled_model_gives_the_same_vectors(tiny, pictures):
     if shutil.which("c++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing that another environment compiled
     folder = tiny("vit")[0]
     plain, compiled = ready(folder), ready(folder, compile=True)
     images = batch([fit(picture, plain.image) for picture in pictures])
