@@ -19,7 +19,7 @@ from shoal.pipeline import Pipeline, parse
 from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX
 from shoal.records import RunRecord, StepRecord, clustering, labelling
 from shoal.runner.run import RECORD
-from shoal.runner.state import FILES, IMAGES
+from shoal.runner.state import FILES, IMAGES, UNANSWERED, covered_file
 from shoal.runner.telling import CONFIG
 from shoal.store import Folder, Store, TableStore
 
@@ -77,6 +77,16 @@ class Run:
         return files.filter(pc.not_equal(files["status"], "accepted")).select(["path", "step", "status", "reason"])
 
     @property
+    def unanswered(self) -> pa.Table:
+        """Images of the result that a step had no answer for (no caption): path, step, reason."""
+        if not self.folder.exists(UNANSWERED):
+            return pa.schema([("path", pa.string()), ("step", pa.string()), ("reason", pa.string())]).empty_table()
+        table, images = self.folder.read_table(UNANSWERED), self.images
+        table = table.filter(pc.is_in(table["id"], value_set=images["id"].combine_chunks()))
+        paths = images["path"].take(pc.index_in(table["id"], value_set=images["id"].combine_chunks()))
+        return pa.table({"path": paths, "step": table["step"], "reason": table["reason"]})
+
+    @property
     def images(self) -> pa.Table:
         """The images of the result, sorted by id: id, path, paths, item, view, bytes, width, height, format, exif."""
         table = self._listed(IMAGES)
@@ -95,10 +105,17 @@ class Run:
             return self.images
         if made.digest:
             return self._answer(made).read()
-        ids = self.images["id"].combine_chunks()
+        ids = self._ids(made)
         rows = self.store.rows(made.stage, made.fingerprint)
         schema = rows.schema() or pa.schema([pa.field(name, pa.null()) for name in made.columns])
         return pa.table([ids, *rows.read(ids, schema)], names=["id", *schema.names])
+
+    def _ids(self, made: StepRecord) -> pa.Array:
+        """Return the ids of the result's images that a map step has rows for."""
+        ids = self.images["id"].combine_chunks()
+        if not made.part:
+            return ids
+        return ids.filter(pc.is_in(ids, value_set=self.folder.read_table(covered_file(made.step))["id"].combine_chunks()))
 
     def joined(self, columns: Sequence[str]) -> pa.Table:
         """Return `id` and columns of any steps, a row an image; null where a step made none for an image.
@@ -154,8 +171,6 @@ class Run:
         makers = [made for made in self.record.steps if name in made.columns and chosen in ("", made.step)]
         if not makers and self.record.status != "done":
             raise self.ended(f"column {column!r} was made")
-        if not makers and self.record.status != "done":
-            raise self.ended(f"its column {column!r} was made")
         if not makers:
             raise UsageError(f"run {self.id} has no column {column!r}")
         maker = makers[-1]

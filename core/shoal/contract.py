@@ -6,7 +6,7 @@ A plugin author subclasses a kind of `shoal.kinds` (`Embedder`, `Clusterer`, ...
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -98,6 +98,20 @@ class Context:
     note: Callable[[str, Any], None] = lambda key, value: None
 
 
+class RowsFailed(Exception):  # noqa: N818  (an outcome: "some rows failed")
+    """Some rows of a batch could not be answered, and asking for the others again would be dear.
+
+    Attributes:
+        answered: the rows that were, in order.
+        failures: the reason, by place in the batch, of each of the others.
+    """
+
+    def __init__(self, answered: pa.Table, failures: Mapping[int, Exception]) -> None:
+        """Keep what there is."""
+        super().__init__(f"{len(failures)} rows failed; the first: {next(iter(failures.values()), None)}")
+        self.answered, self.failures = answered, dict(failures)
+
+
 class Stage(BaseModel, ABC):
     """A stage is its options: frozen, hashable, picklable; two stages with the same options are the same stage.
 
@@ -126,6 +140,22 @@ class Stage(BaseModel, ABC):
     @abstractmethod
     def produces(self) -> pa.Schema:
         """Return the columns that it makes, without its key column. Called on the driver: load no weights here."""
+
+    def needs(self) -> Resources:
+        """Return what one worker needs: `resources`, unless the options change it (a model spread over GPUs)."""
+        return self.resources
+
+    def bind(self, makers: "Mapping[str, Stage]") -> "Stage":
+        """Return the stage that runs, once it is known which stage makes each column that this one reads.
+
+        Called on the driver when a pipeline is planned; most stages are what they are. A stage that borrows something of
+        the stage before it (the language model that wrote the captions) returns itself completed, or another stage of its
+        kind that does the work without.
+
+        Args:
+            makers: stage by the name of the column that it makes for this one; columns of the index have none.
+        """
+        return self
 
     def setup(self, context: Context) -> None:
         """Load weights and heavy libraries into private attributes, once a worker."""
@@ -174,7 +204,13 @@ class MapStage(Stage):
     """A stage that answers row by row: the same rows out, in order; a row's answer never depends on its batch.
 
     Its rows are kept by (fingerprint, id) for ever, so it may read pixels and columns made from them, but no path.
+
+    Class attributes:
+        essential: whether an image that it can't answer is rejected; where it is false, the image stays in the result,
+            without this stage's columns, and the reason is told (`shoal rejected`).
     """
+
+    essential: ClassVar[bool] = True
 
     @property
     def image(self) -> ImageSpec | None:
@@ -186,6 +222,7 @@ class MapStage(Stage):
         """Return a table of `produces()`, one row for each row of `batch`, in order.
 
         A row that can't be answered raises: the runner repeats the batch row by row and keeps the reason with the row.
+        A stage for which repeating is dear raises `RowsFailed` instead, with the rows that it did answer.
         """
 
 

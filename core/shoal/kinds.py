@@ -128,6 +128,43 @@ class Sampler(TableStage):
         return columns(rank=pa.int32())
 
 
+class Captioner(MapStage):
+    """Says in words what an image shows. Say `only:` in its step to caption some images, such as representatives.
+
+    Class attributes:
+        talks: whether `ask` answers: stages that need a language model then borrow this one.
+    """
+
+    kind: ClassVar[str] = "caption"
+    essential: ClassVar[bool] = False
+    talks: ClassVar[bool] = False
+
+    def produces(self) -> pa.Schema:
+        """Return `caption`: plain text; null where the stage has nothing to say."""
+        return columns(caption=pa.string())
+
+    def ask(self, prompts: Sequence[str], max_tokens: int) -> list[str | Exception]:
+        """Return the same model's answer to each prompt without an image, or why there is none. Called after `setup`.
+
+        Args:
+            prompts: what a user would type.
+            max_tokens: limit of an answer.
+        """
+        raise NotImplementedError(f"{self.title()} answers no prompts")
+
+
+class Distiller(MapStage):
+    """Boils a caption down to keywords, the most important first."""
+
+    kind: ClassVar[str] = "distil"
+    essential: ClassVar[bool] = False
+    consumes: ClassVar[pa.Schema] = columns(caption=pa.string())
+
+    def produces(self) -> pa.Schema:
+        """Return `keywords`: short phrases, plain text."""
+        return columns(keywords=pa.list_(pa.string()))
+
+
 class Labeller(TableStage):
     """Names the clusters: a row a cluster, noise has none. Names are distinct."""
 
@@ -138,6 +175,26 @@ class Labeller(TableStage):
     def produces(self) -> pa.Schema:
         """Return `label` and `reason`, which says in one sentence why this label."""
         return columns(label=pa.string(), reason=pa.string())
+
+
+class Rescuer(TableStage):
+    """Suggests a cluster for noise images: a row a noise image that it could look at. People confirm; nothing moves."""
+
+    kind: ClassVar[str] = "rescue"
+    consumes: ClassVar[pa.Schema] = columns(cluster=pa.int32(), embedding=vector())
+    optional: ClassVar[pa.Schema] = columns(caption=pa.string(), label=pa.string())
+
+    def produces(self) -> pa.Schema:
+        """Return what the words say, and beside it what the picture says.
+
+        `suggested` is a cluster, or null where none is like enough; `best` is the likest one whatever its `score` (cosine,
+        -1 to 1), `runner_up` and `runner_up_score` the next, `margin` what lies between them. `nearest` is the cluster
+        whose centroid is nearest in the embedding, with `nearest_score` (cosine).
+        """
+        return columns(
+            suggested=pa.int32(), best=pa.int32(), score=pa.float32(), runner_up=pa.int32(),
+            runner_up_score=pa.float32(), margin=pa.float32(), nearest=pa.int32(), nearest_score=pa.float32(),
+        )  # fmt: skip
 
 
 class Organizer(TableStage):
@@ -174,5 +231,6 @@ class Visualizer(TableStage):
 
 
 KINDS: tuple[type[Stage], ...] = (
-    Indexer, Thumbnailer, Embedder, Reducer, Clusterer, Sampler, Labeller, Organizer, Visualizer,
+    Indexer, Thumbnailer, Embedder, Reducer, Clusterer, Sampler, Captioner, Distiller, Labeller, Rescuer, Organizer,
+    Visualizer,
 )  # fmt: skip

@@ -18,6 +18,7 @@ class StepRecord(BaseModel):
         where: `cached`, `in process`, `ray` (a table stage) or `ray: 2 x 1 cpu` (workers of a map stage).
         backend: what did the work, as the stage noted it.
         seconds: wall time; steps that share one pass over the images share its seconds.
+        part: whether it is done for some of the images only; the run's folder says which.
         rows: rows that it answers for; `computed` of them now, `cached` from before, `failed` with a reason.
     """
 
@@ -32,6 +33,7 @@ class StepRecord(BaseModel):
     key: str = "id"
     columns: list[str] = Field(default_factory=list)
     sources: dict[str, str] = Field(default_factory=dict)
+    part: bool = False
     where: str = "cached"
     backend: str = ""
     notes: dict[str, Any] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Hostile text made harmless for the places where people see it: terminals and spreadsheets."""
+"""Hostile text made harmless for the places where people see it: terminals, spreadsheets, tables."""
 
 import re
 import unicodedata
@@ -28,6 +28,20 @@ def _shown(character: str) -> str:
     if category == "Cs":
         return "\ufffd"
     return "" if category in ("Cc", "Cf") and character not in _JOINERS else character
+
+
+def plain(text: str, most: int) -> str:
+    """Return what a model said as one line of plain text, in Unicode NFC, of at most `most` characters.
+
+    What can steer a terminal goes as in `terminal`, runs of white space become one space. A longer text is cut at a space
+    where there is one in the last fifth, and ends with an ellipsis.
+    """
+    flat = " ".join(unicodedata.normalize("NFC", terminal(text)).split())
+    if len(flat) <= most:
+        return flat
+    head = flat[: most - 1]
+    space = head.rfind(" ", most * 4 // 5)
+    return f"{head[:space] if space > 0 else head}…"
 
 
 def csv_cell(text: str) -> str:

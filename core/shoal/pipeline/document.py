@@ -9,7 +9,7 @@ from shoal.host import Host
 from shoal.pipeline import recipes
 from shoal.pipeline.draft import Draft, StepDraft, make_draft
 from shoal.pipeline.messages import show, validate
-from shoal.pipeline.model import FORMAT, Head, Pipeline, RunSettings, Slot, Step, check
+from shoal.pipeline.model import ALL, FORMAT, Head, Pipeline, RunSettings, Slot, Step, check
 from shoal.pipeline.nodes import Node, read
 from shoal.pipeline.overrides import apply
 
@@ -93,7 +93,7 @@ def _build(draft: Draft, host: Host, name: str, problems: list[str]) -> Pipeline
     given = {"name": Node(name, draft.where)} | draft.head
     head, wrong = validate(Head, Node(dict(given), draft.where), lambda key: f"`{key}`")
     problems += wrong
-    slots = [Slot(step.name, (step.use or "").partition(".")[0] or None, _sources(step, problems)) for step in draft.steps]
+    slots = [_slot(step, problems) for step in draft.steps]
     if draft.steps:
         problems += [f"{_place(draft.steps[at], text)}: {text}" for at, text in check(slots) if slots[at].name]
     steps = [_made(step, slot, host, problems) for step, slot in zip(draft.steps, slots, strict=True)]
@@ -106,16 +106,23 @@ def _place(step: StepDraft, text: str) -> str:
     """Return the line of the key that a problem is about, rather than that of the step."""
     if text.startswith("`from`"):
         return step.sources.where
-    return step.place.where
+    return step.only.where if text.startswith("`only`") else step.place.where
 
 
-def _sources(step: StepDraft, problems: list[str]) -> tuple[str, ...]:
-    value = step.sources.plain()
+def _slot(step: StepDraft, problems: list[str]) -> Slot:
+    kind = (step.use or "").partition(".")[0] or None
+    only = _names("only", step.only, problems)
+    return Slot(step.name, kind, _names("from", step.sources, problems), () if only == (ALL,) else only)
+
+
+def _names(key: str, node: Node, problems: list[str]) -> tuple[str, ...]:
+    """Return the step or steps that a key names."""
+    value = node.plain()
     if value is None:
         return ()
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        problems.append(f"{step.sources.where}: `from` must be the name of a step or a list of names, not {show(value)}")
+        problems.append(f"{node.where}: `{key}` must be the name of a step or a list of names, not {show(value)}")
         return ()
     return tuple(dict.fromkeys(names))
 
@@ -134,7 +141,7 @@ def _made(step: StepDraft, slot: Slot, host: Host, problems: list[str]) -> Step 
     problems += wrong
     if not isinstance(stage, Stage) or settings is None:
         return None
-    return Step(step.name, stage, slot.sources, settings, step.place.line)
+    return Step(step.name, stage, slot.sources, settings, slot.only, step.place.line)
 
 
 def _use_place(step: StepDraft) -> str:

@@ -6,7 +6,7 @@ from shoal.pipeline.messages import nearest, show
 from shoal.pipeline.model import FORMAT, MAX_STEPS, RESERVED, Head
 from shoal.pipeline.nodes import Node
 
-STEP_KEYS = ("use", "as", "from", "with", "run")
+STEP_KEYS = ("use", "as", "from", "only", "with", "run")
 
 
 @dataclass
@@ -16,7 +16,7 @@ class StepDraft:
     Attributes:
         name: `as`, or the kind of `use`.
         use: `kind.name`; None where it is missing or no text.
-        sources: what `from` says.
+        sources: what `from` says; `only`: what `only` says.
         options, run: the mappings `with` and `run`.
     """
 
@@ -24,6 +24,7 @@ class StepDraft:
     use: str | None
     place: Node
     sources: Node
+    only: Node
     options: Node
     run: Node
 
@@ -89,6 +90,7 @@ def _step(node: Node, problems: list[str]) -> StepDraft | None:
         use,
         node,
         node.value.get("from", empty),
+        node.value.get("only", empty),
         _mapping(node, "with", problems),
         _mapping(node, "run", problems),
     )

@@ -16,6 +16,9 @@ FORMAT = 1
 """Version of the pipeline file format."""
 
 MAX_STEPS = 200
+ALL = "all"
+"""What `only:` says for every image, which is also what a step without it does."""
+
 RESERVED = ("shoal", "name", "description", "max_failed", "steps")
 NAME_PATTERN = "[A-Za-z][A-Za-z0-9_-]{0,63}"
 
@@ -58,6 +61,8 @@ class Step:
         stage: the stage with its options.
         sources: names of earlier steps whose columns are meant, where several make columns of one name.
         settings: how it runs.
+        only: names of earlier steps: a map step is done for the images that one of these has a row for; empty: for all.
+            It says which rows are wanted, not what is in them, so like `settings` it is not part of what rows are kept by.
         line: its line in the pipeline file; 0 where there is none.
     """
 
@@ -65,6 +70,7 @@ class Step:
     stage: Stage
     sources: tuple[str, ...] = ()
     settings: RunSettings = field(default_factory=RunSettings)
+    only: tuple[str, ...] = ()
     line: int = field(default=0, compare=False)
 
     @classmethod
@@ -75,13 +81,15 @@ class Step:
         name: str | None = None,
         sources: str | Iterable[str] = (),
         settings: RunSettings | None = None,
+        only: str | Iterable[str] = (),
     ) -> "Step":
         """Return a step named after its stage's kind unless `name` says otherwise.
 
         >>> Step.of(Umap(components=2), name="position", sources="embed")  # doctest: +SKIP
         """
         named = (sources,) if isinstance(sources, str) else tuple(sources)
-        return cls(name or stage.kind, stage, named, settings or RunSettings())
+        chosen = (only,) if isinstance(only, str) else tuple(only)
+        return cls(name or stage.kind, stage, named, settings or RunSettings(), () if chosen == (ALL,) else chosen)
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class Pipeline:
         made = tuple(step if isinstance(step, Step) else Step.of(step) for step in steps)
         values = {"name": name, "description": description, "max_failed": max_failed}
         head, problems = validate(Head, wrap(values, "pipeline"), lambda key: f"`{key}`")
-        slots = [Slot(step.name, step.stage.kind, step.sources) for step in made]
+        slots = [Slot(step.name, step.stage.kind, step.sources, step.only) for step in made]
         problems += [f"step {place + 1} ({slots[place].name}): {text}" if slots else text for place, text in check(slots)]
         if problems or head is None:
             raise PipelineError("\n".join(problems))
@@ -147,6 +155,7 @@ def _step_data(step: Step) -> dict[str, object]:
     parts: dict[str, object] = {
         "as": step.name if step.name != stage.kind else None,
         "from": step.sources[0] if len(step.sources) == 1 else list(step.sources),
+        "only": step.only[0] if len(step.only) == 1 else list(step.only),
         "with": stage.model_dump(mode="json", include=set(type(stage).model_fields)),
         "run": step.settings.model_dump(exclude_none=True),
     }
@@ -159,6 +168,7 @@ class Slot(NamedTuple):
     name: str
     kind: str | None
     sources: tuple[str, ...]
+    only: tuple[str, ...] = ()
 
 
 def check(slots: Sequence[Slot]) -> list[tuple[int, str]]:
@@ -170,9 +180,9 @@ def check(slots: Sequence[Slot]) -> list[tuple[int, str]]:
     names = [slot.name for slot in slots]
     for place, slot in enumerate(slots):
         found += [(place, text) for text in (*_name_problems(slot, seen), *_index_problems(place, slot))]
-        for source in slot.sources:
-            if source not in seen:
-                found.append((place, _source_problem(source, slot, names[place + 1 :], list(seen))))
+        for key, named in (("from", slot.sources), ("only", slot.only)):
+            later, earlier = names[place + 1 :], list(seen)
+            found += [(place, _name_problem(key, name, slot, later, earlier)) for name in named if name not in seen]
         seen.setdefault(slot.name, place)
     return found
 
@@ -180,8 +190,8 @@ def check(slots: Sequence[Slot]) -> list[tuple[int, str]]:
 def _name_problems(slot: Slot, seen: dict[str, int]) -> list[str]:
     if slot.name in seen:
         return [f"a step named {slot.name!r} exists already (step {seen[slot.name] + 1}); name this one with `as:`"]
-    if slot.name in RESERVED:
-        return [f"a step can't be named {slot.name!r}, which overrides take for a key of the file; choose another `as:`"]
+    if slot.name in (*RESERVED, ALL):
+        return [f"a step can't be named {slot.name!r}, which is a word of pipeline files; choose another `as:`"]
     if not re.fullmatch(NAME_PATTERN, slot.name):
         return [f"{slot.name!r} is no name for a step; take letters, digits, `_` and `-`, a letter first, at most 64"]
     return []
@@ -197,9 +207,9 @@ def _index_problems(place: int, slot: Slot) -> list[str]:
     return []
 
 
-def _source_problem(source: str, slot: Slot, later: list[str], earlier: list[str]) -> str:
-    if source == slot.name:
-        return f"`from` names the step itself ({source!r}); {nearest('', earlier, 'steps before it')}"
-    if source in later:
-        return f"`from` names the later step {source!r}; move that one before this one"
-    return f"`from` names the unknown step {source!r}; {nearest(source, earlier, 'steps before it')}"
+def _name_problem(key: str, name: str, slot: Slot, later: list[str], earlier: list[str]) -> str:
+    if name == slot.name:
+        return f"`{key}` names the step itself ({name!r}); {nearest('', earlier, 'steps before it')}"
+    if name in later:
+        return f"`{key}` names the later step {name!r}; move that one before this one"
+    return f"`{key}` names the unknown step {name!r}; {nearest(name, earlier, 'steps before it')}"

@@ -4,9 +4,10 @@
 |---|---|
 | `cluster.min_cluster_size=15` | sets an option of the step `cluster`; the value is YAML |
 | `STEP.OPTION.KEY=VALUE` | sets one key of an option that is a mapping |
-| `embed=timm:NAME` | gives the step another stage of its kind; NAME is its main option; `run:` and `from:` stay |
+| `embed=timm:NAME` | gives the step another stage of its kind; NAME is its main option; `run:`, `from:` and `only:` stay |
 | `embed.run.batch=64` | sets how a step runs |
 | `reduce.from=clip` | sets which steps a step reads from |
+| `caption.only=sample` | sets which images a step is done for: those in the step `sample`; `all`: every one |
 | `max_failed=0.1` | sets a key of the file |
 
 Stages are replaced first, then options are set, so an option always belongs to the stage that runs; of two overrides of
@@ -132,9 +133,11 @@ def _same_kind(name: str, kind: str, cls: type[Stage]) -> None:
 def _set(step: StepDraft, host: Host, path: list[str], value: Node) -> None:
     if path[0] == "from" and len(path) == 1:
         step.sources = value
+    elif path[0] == "only" and len(path) == 1:
+        step.only = value
     elif path[0] == "run" and len(path) == 2:
         _insert(step.run, path[1:], value)
-    elif path[0] in ("use", "as", "with", "run", "from"):
+    elif path[0] in STEP_KEYS:
         raise PipelineError(_mend(step, path))
     else:
         _defaults(step, host, path)
@@ -148,6 +151,7 @@ def _mend(step: StepDraft, path: list[str]) -> str:
         "with": f"options are set without `with`: {'.'.join([step.name, *path[1:]])}=VALUE",
         "run": f"say which setting: {step.name}.run.batch=VALUE",
         "from": f"write {step.name}.from=NAME",
+        "only": f"write {step.name}.only=NAME, or {step.name}.only=all",
     }
     return f"`{path[0]}` is one of the keys {', '.join(STEP_KEYS)} of a step; {wanted[path[0]]}"
 

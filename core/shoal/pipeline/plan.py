@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -53,6 +53,7 @@ class PlannedStep:
         name, stage, settings: as the pipeline says.
         sources: source by consumed column; optional columns that nobody makes are left out.
         required: names of the columns without which a row is not shown to the stage.
+        only: names of the steps whose images it is done for; empty: all.
         fingerprint: sha256 of the stage's identity and of the fingerprints that it reads.
     """
 
@@ -62,11 +63,12 @@ class PlannedStep:
     sources: Mapping[str, Source] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     fingerprint: str = ""
+    only: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> set[str]:
         """Names of the steps that it reads."""
-        steps = {source.step for source in self.sources.values()}
+        steps = {*self.only, *(source.step for source in self.sources.values())}
         return steps | {source.by_cluster_of for source in self.sources.values() if source.by_cluster_of}
 
 
@@ -104,14 +106,33 @@ def plan(pipeline: Pipeline) -> Plan:
 
 
 def _join(step: Step, earlier: Sequence[PlannedStep], index: str) -> PlannedStep:
-    sources: dict[str, Source] = {}
-    for wanted, required in _wanted(step.stage):
-        source = _find(step, wanted, earlier, index, required)
-        if source is not None:
-            sources[wanted.name] = source
+    by_name = {other.name: other for other in earlier}
+    sources = _sources(step, earlier, index)
+    makers = {name: by_name[source.step].stage for name, source in sources.items() if source.step in by_name}
+    stage = step.stage.bind(makers)
+    if stage is not step.stage:
+        sources = _sources(replace(step, stage=stage), earlier, index)
+    _check_only(step, by_name)
     fingerprints = {name: _of(source, earlier) for name, source in sources.items()}
-    names = frozenset(wanted.name for wanted, required in _wanted(step.stage) if required)
-    return PlannedStep(step.name, step.stage, step.settings, sources, names, _fingerprint(step.stage, fingerprints))
+    names = frozenset(wanted.name for wanted, required in _wanted(stage) if required)
+    return PlannedStep(step.name, stage, step.settings, sources, names, _fingerprint(stage, fingerprints), step.only)
+
+
+def _sources(step: Step, earlier: Sequence[PlannedStep], index: str) -> dict[str, Source]:
+    found = {wanted.name: _find(step, wanted, earlier, index, required) for wanted, required in _wanted(step.stage)}
+    return {name: source for name, source in found.items() if source is not None}
+
+
+def _check_only(step: Step, earlier: Mapping[str, PlannedStep]) -> None:
+    where = f"line {step.line}: step {step.name!r}"
+    if step.only and not isinstance(step.stage, MapStage):
+        raise PipelineError(f"{where} says `only`, but {step.stage.title()} sees all images at once; leave `only` out")
+    for name in step.only:
+        maker = earlier.get(name)
+        if maker is None or not is_table(maker) or maker.stage.key != "id":
+            raise PipelineError(
+                f"{where} is done only for the images of step {name!r}, which picks none; name a step such as a sampler"
+            )
 
 
 def _wanted(stage: Stage) -> list[tuple[pa.Field, bool]]:

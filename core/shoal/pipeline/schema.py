@@ -72,6 +72,10 @@ def _step(stages: dict[str, type[Stage]]) -> dict[str, Any]:
                 "description": "Steps whose columns are meant, where several earlier ones make a column of the same name.",
                 "anyOf": [name, {"type": "array", "items": name}],
             },
+            "only": {
+                "description": "Steps whose images this one is done for, such as samples; `all`, or nothing: every image.",
+                "anyOf": [name, {"type": "array", "items": name}],
+            },
             "with": {"description": "Options of the stage.", "type": ["object", "null"]},
             "run": {"description": "How the step runs; never changes its rows.", "$ref": "#/$defs/run"},
         },

@@ -31,15 +31,20 @@ class Column:
 
 @dataclass(frozen=True)
 class FromRows:
-    """Columns of a map stage, which makes those of `schema`."""
+    """Columns of a map stage, which makes those of `schema`. `have`: the ids that have rows; None: all. Others get null."""
 
     rows: RowStore
     columns: tuple[Column, ...]
     schema: pa.Schema
+    have: pa.Array | None = None
 
     def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
         """Return the columns for `ids`."""
-        arrays = self.rows.read(ids, pa.schema([self.schema.field(column.kept) for column in self.columns]))
+        some = ids if self.have is None else ids.filter(pc.is_in(ids, value_set=self.have))
+        arrays = self.rows.read(some, pa.schema([self.schema.field(column.kept) for column in self.columns]))
+        if len(some) != len(ids):
+            places = pc.index_in(ids, value_set=some)
+            arrays = [array.take(places) for array in arrays]
         return {column.name: array for column, array in zip(self.columns, arrays, strict=True)}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from shoal.contract import Batch, Context, ImageSpec, MapStage
+from shoal.contract import Batch, Context, ImageSpec, MapStage, RowsFailed
 from shoal.errors import ImageError, ShoalError, StageError
 from shoal.images import ImageTimeout, Limits, read
 from shoal.runner.jobs import RECEIPT, clean, noting
@@ -192,6 +192,11 @@ class _Maker:
             return
         try:
             answer = self.task.stage.map(batch)
+        except RowsFailed as some:
+            for row, reason in some.failures.items():
+                self._fail(batch.rows["id"][row].as_py(), reason)
+            good = [row for row in range(len(batch)) if row not in some.failures]
+            batch, answer = Batch(batch.rows.take(pa.array(good, pa.int64()))), some.answered
         except Exception as error:  # whatever a plugin raises is its row's failure
             if len(batch) == 1:
                 self._fail(batch.rows["id"][0].as_py(), error)

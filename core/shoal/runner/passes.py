@@ -27,9 +27,17 @@ SMALLEST, LARGEST = 16, 512
 
 @dataclass
 class _Wanted:
-    """The steps of one fingerprint, the ids of theirs that have no row yet, and what the workers said of these."""
+    """The steps of one fingerprint.
+
+    Attributes:
+        steps: more than one where the same stage is named twice.
+        asked: ids that each step is asked for.
+        pending: those without a row yet.
+        seconds, notes, passing: what the workers said.
+    """
 
     steps: list[PlannedStep]
+    asked: list[pa.Array]
     task: MapTask
     pending: pa.Array
     seconds: float = 0.0
@@ -68,7 +76,7 @@ def _by_placement(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
 
 def placement(step: PlannedStep) -> Placement:
     """Return what a step's workers are given: its `run:`, else what its stage declares."""
-    needs, said = step.stage.resources, step.settings
+    needs, said = step.stage.needs(), step.settings
     return Placement(
         actors=said.actors or 0,
         cpus=needs.cpus if said.cpus is None else said.cpus,
@@ -79,8 +87,8 @@ def placement(step: PlannedStep) -> Placement:
 def _one_pass(
     state: RunState, steps: list[PlannedStep], executor: Executor, options: RunOptions, progress: Progress
 ) -> list[StepRecord]:
-    ids, place = state.accepted(), placement(steps[0])
-    wanted = [_want(state, group, ids, options) for group in by_fingerprint(steps)]
+    place = placement(steps[0])
+    wanted = [_want(state, group, options) for group in by_fingerprint(steps)]
     todo = [entry for entry in wanted if len(entry.pending)]
     name, pending = " + ".join(step.name for step in steps), []
     if todo:
@@ -99,18 +107,20 @@ def _one_pass(
     wall = perf_counter() - began
     where = executor.describe(place) if todo else "cached"
     limits = limits_key(options.limits)
-    return [record for entry in wanted for record in _records(state, entry, ids, wall, where, limits)]
+    return [record for entry in wanted for record in _records(state, entry, wall, where, limits)]
 
 
-def _want(state: RunState, group: list[PlannedStep], ids: pa.Array, options: RunOptions) -> _Wanted:
+def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wanted:
     step = group[0]
     rows = state.rows(step)
     force = any(member.name in options.force for member in group)
     stage = step.stage
     if not isinstance(stage, MapStage):
         raise TypeError(f"{stage.title()} is no map stage")
-    task = MapTask(step.name, stage, rows, step.settings.batch or stage.resources.batch, rows.next_epoch() if force else 0)
-    return _Wanted(group, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
+    task = MapTask(step.name, stage, rows, step.settings.batch or stage.needs().batch, rows.next_epoch() if force else 0)
+    asked = [state.asked(member) for member in group]
+    ids = asked[0] if len(asked) == 1 else pc.unique(pa.concat_arrays(asked)).sort()
+    return _Wanted(group, asked, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
 
 
 def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.Table]:
@@ -149,26 +159,38 @@ def _consumed(state: RunState, entry: _Wanted, index: int, kept: pa.Array) -> di
     return found
 
 
-def _records(state: RunState, entry: _Wanted, ids: pa.Array, wall: float, where: str, limits: str) -> list[StepRecord]:
+def _records(state: RunState, entry: _Wanted, wall: float, where: str, limits: str) -> list[StepRecord]:
     """Note the failures and return a record for each step of a fingerprint; only the first is said to have computed."""
-    asked = set(ids.to_pylist())
-    kept = {image: reason for image, reason in entry.task.rows.known(limits).failed.items() if image in asked}
-    failures = kept | entry.passing
-    first = entry.steps[0].name
-    state.failed |= {image: (first, reason) for image, reason in failures.items() if image not in state.failed}
+    failures = entry.task.rows.known(limits).failed | entry.passing
     records = []
-    for step in entry.steps:
+    for step, ids in zip(entry.steps, entry.asked, strict=True):
         state.digests[step.name] = ""
-        facts: dict[str, Any] = {"rows": len(ids), "cached": len(ids), "failed": len(failures)}
-        if step.name == first and len(entry.pending):
+        good = _note_failures(state, step, ids, failures)
+        facts: dict[str, Any] = {"rows": len(ids), "cached": len(ids), "failed": len(ids) - len(good)}
+        facts["part"] = step.name in state.covered
+        if step is entry.steps[0] and len(entry.pending):
             computed = len(entry.pending)
-            facts |= {"where": where, "seconds": wall, "computed": computed, "cached": len(ids) - computed}
+            facts |= {"where": where, "seconds": wall, "computed": computed, "cached": max(len(ids) - computed, 0)}
             facts |= {
                 "backend": str(entry.notes.get("backend", "")),
                 "notes": {**entry.notes, "stage_seconds": entry.seconds},
             }
         records.append(record_of(step).model_copy(update=facts))
     return records
+
+
+def _note_failures(state: RunState, step: PlannedStep, ids: pa.Array, failures: dict[str, str]) -> pa.Array:
+    """Put the failures of a step into the state; return the ids that it has rows for."""
+    stage = step.stage
+    bad = ids.filter(pc.is_in(ids, value_set=pa.array(list(failures), pa.string()))).to_pylist()
+    if isinstance(stage, MapStage) and stage.essential:
+        state.failed |= {image: (step.name, failures[image]) for image in bad if image not in state.failed}
+    elif bad:
+        state.unanswered[step.name] = {image: failures[image] for image in bad}
+    good = ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(bad, pa.string())))) if bad else ids
+    if len(good) < len(state.accepted()):
+        state.covered[step.name] = good
+    return good
 
 
 def record_of(step: PlannedStep) -> StepRecord:

@@ -36,7 +36,7 @@ from shoal.runner.jobs import clean
 from shoal.runner.options import RunOptions
 from shoal.runner.passes import map_pass, record_of, table_round
 from shoal.runner.progress import Progress
-from shoal.runner.state import FILES, IMAGES, RunState
+from shoal.runner.state import FILES, IMAGES, UNANSWERED, RunState, covered_file
 from shoal.runner.telling import CONFIG, tell
 from shoal.sources import is_local
 from shoal.store import Folder, Store
@@ -217,9 +217,16 @@ def _steps(run: _Run, state: RunState) -> None:
             step = getattr(error, "step", "")
             raise RunFailed(f"step {repr(step) if step else _names(maps or ready)} failed: {told}") from error
         for record in records:
+            _keep_part(run, state, record)
             _note(run, record)
         _check_failures(run, state)
         waiting = [step for step in waiting if step.name not in state.digests]
+
+
+def _keep_part(run: _Run, state: RunState, record: StepRecord) -> None:
+    """Write down which images a step has rows for, where not all have."""
+    if record.part:
+        run.folder.write_table(covered_file(record.step), pa.table({"id": state.covered[record.step]}))
 
 
 def _names(steps: list[PlannedStep]) -> str:
@@ -235,6 +242,13 @@ def _check_failures(run: _Run, state: RunState) -> None:
             f"{len(state.failed)} of {state.images.num_rows} images failed, over max_failed={limit:g}; "
             f"the first at step {step!r}: {reason}"
         )
+    for record in run.record.steps:
+        missed = state.unanswered.get(record.step, {})
+        if len(missed) > limit * record.rows:
+            raise RunFailed(
+                f"step {record.step!r} had no answer for {len(missed)} of {record.rows} images, over max_failed={limit:g}; "
+                f"the first: {next(iter(missed.values()))}"
+            )
 
 
 def _account(run: _Run, state: RunState) -> None:
@@ -242,6 +256,10 @@ def _account(run: _Run, state: RunState) -> None:
     files = run.folder.read_table(FILES)
     files = _with_failures(files, state.failed)
     run.folder.write_table(FILES, files)
+    missed = [(image, step, why) for step, found in state.unanswered.items() for image, why in found.items()]
+    if missed:
+        names = ("id", "step", "reason")
+        run.folder.write_table(UNANSWERED, pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in missed]))
     run.record.accepted = pc.sum(pc.equal(files["status"], "accepted")).as_py()
     run.record.rejected = pc.sum(pc.not_equal(files["status"], "accepted")).as_py()
     run.record.images = len(state.accepted())

@@ -15,6 +15,12 @@ from shoal.store.tables import TABLE, hash_column
 
 IMAGES = "images.parquet"
 FILES = "files.parquet"
+UNANSWERED = "unanswered.parquet"
+
+
+def covered_file(step: str) -> str:
+    """Return the name of the run's file that says which images a map step has rows for, where not all have."""
+    return f"covered-{step}.parquet"
 
 
 @dataclass
@@ -25,6 +31,8 @@ class RunState:
         store, folder, plan: of the run.
         images: `id` and `IMAGE_COLUMNS`, sorted by id.
         failed: (step, reason) by id of the images that a map step could not answer.
+        unanswered: the same by step, for steps without whose rows an image stays in the result.
+        covered: ids that have rows, by map step that has some only.
         digests: digest by name of the table steps that are answered; map steps that are done have an empty one.
     """
 
@@ -33,6 +41,8 @@ class RunState:
     plan: Plan
     images: pa.Table
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    unanswered: dict[str, dict[str, str]] = field(default_factory=dict)
+    covered: dict[str, pa.Array] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
 
     def accepted(self) -> pa.Array:
@@ -55,17 +65,31 @@ class RunState:
         """Tell whether every step that it reads is done."""
         return all(name in self.digests or name == self.plan.index.name for name in step.inputs)
 
+    def asked(self, step: PlannedStep) -> pa.Array:
+        """Return the ids that a map step is done for: those that it shall be, with a row in what it reads."""
+        ids = self.shown(step)
+        if not step.only:
+            return ids
+        picked = pa.concat_arrays([self.answer(name).read(["id"])["id"].combine_chunks() for name in step.only])
+        return ids.filter(pc.is_in(ids, value_set=picked))
+
     def shown(self, step: PlannedStep) -> pa.Array:
-        """Return the ids that a table step sees: accepted, and with a row in every table that it must have."""
+        """Return the ids that a step can see: accepted, and with a row in every table that it must have."""
         ids = self.accepted()
         for name in {source.step for column, source in step.sources.items() if column in step.required}:
-            maker = self.plan.step(name)
-            if name == self.plan.index.name or not is_table(maker) or maker.stage.key != "id":
-                continue
-            have = self.answer(name).read(["id"])["id"].combine_chunks()
-            if not have.equals(ids):
+            have = self._having(name)
+            if have is not None and not have.equals(ids):
                 ids = ids.filter(pc.is_in(ids, value_set=have))
         return ids
+
+    def _having(self, name: str) -> pa.Array | None:
+        """Return the ids that have a row of a step; None where all have, or where rows are not by image."""
+        if name == self.plan.index.name:
+            return None
+        maker = self.plan.step(name)
+        if not is_table(maker):
+            return self.covered.get(name)
+        return self.answer(name).read(["id"])["id"].combine_chunks() if maker.stage.key == "id" else None
 
     def digest(self, step: PlannedStep, ids: pa.Array, force: bool = False) -> str:
         """Return the digest of what a table step sees, with the number of the answer that stands for it.
@@ -89,7 +113,10 @@ class RunState:
             return "content" if column in CONTENT_COLUMNS.names else hash_column(self._index_values(column, ids))
         step = self.plan.step(source.step)
         if not is_table(step):
-            return f"{step.fingerprint}/{self.rows(step).version(ids)}"
+            have = self.covered.get(step.name)
+            some = ids if have is None else ids.filter(pc.is_in(ids, value_set=have))
+            which = "" if len(some) == len(ids) else f"/{hash_column(some)}"
+            return f"{step.fingerprint}/{self.rows(step).version(some)}{which}"
         through = self.answer(source.by_cluster_of).facts()["content"] if source.by_cluster_of else ""
         return f"{self.answer(source.step).facts()['content']}/{through}"
 
@@ -110,7 +137,7 @@ class RunState:
             return FromTable(self.folder, IMAGES, columns)
         step = self.plan.step(name)
         if not is_table(step):
-            return FromRows(self.rows(step), columns, step.stage.produces())
+            return FromRows(self.rows(step), columns, step.stage.produces(), self.covered.get(name))
         folder = self.answer(name).folder
         if clusters is not None:
             return FromClusters(folder, TABLE, columns, self.answer(clusters).folder)

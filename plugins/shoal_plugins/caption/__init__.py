@@ -1,0 +1,1 @@
+"""Captioners: stages that say what an image shows."""

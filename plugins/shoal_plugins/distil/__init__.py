@@ -1,0 +1,1 @@
+"""Distillers: stages that boil captions down to keywords."""

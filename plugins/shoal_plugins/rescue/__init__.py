@@ -1,0 +1,1 @@
+"""Rescuers: stages that suggest clusters for noise images."""
