@@ -105,6 +105,16 @@ def labelling(record: RunRecord) -> str | None:
     return made[-1] if made else None
 
 
+def rescuing(record: RunRecord) -> str | None:
+    """Return the step that suggests clusters for the run's noise; None where none did.
+
+    Only suggestions for the run's own clusters count: a pipeline may have more than one clusterer.
+    """
+    made = [step for step in record.steps if step.stage.startswith("rescue.")]
+    own = clustering(record)
+    return next((step.step for step in reversed(made) if step.sources.get("cluster") == own), None)
+
+
 class RunView(BaseModel):
     """What hooks see of a run.
 

@@ -41,6 +41,10 @@ def organize(
     sidecars: Annotated[
         str | None, typer.Option(help="Extensions of files that go with their image, such as .txt,.json.")
     ] = None,
+    accept_rescues: Annotated[
+        bool,
+        typer.Option("--accept-rescues", help="Put noise images into the cluster that the run's rescue step suggests."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and touch nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
@@ -53,7 +57,7 @@ def organize(
     from shoal import journal
     from shoal.errors import UsageError
     from shoal.host import Host
-    from shoal.organizing import check_target, make_plan, organizer, remember
+    from shoal.organizing import check_target, make_plan, organizer, remember, suggestions
 
     if mode not in DONE:
         raise UsageError(f"--mode is copy, move or hardlink, not {mode!r}")
@@ -62,9 +66,13 @@ def organize(
     host = Host()
     opened = shoal.open(out_, run, host=host)
     check_target(opened, to)
-    plan = make_plan(opened, organizer(opened, host, {"rule": rule, "sidecars": sidecars}))
+    plan = make_plan(opened, organizer(opened, host, {"rule": rule, "sidecars": sidecars}), accept_rescues=accept_rescues)
+    waiting = None if accept_rescues else suggestions(opened)
+    if waiting is not None and waiting.num_rows:
+        say(f"{_images(waiting.num_rows)} of the noise have a suggested cluster; --accept-rescues puts them there")
     if dry_run or not yes:
         shown = journal.preview(plan, to, mode)  # type: ignore[arg-type]
+        shown = shown.append_column("rescued", plan["rescued"])  # a row a row of the plan, in its order
         out_json(shown.to_pylist()) if json and dry_run else _preview(shown, opened.record.source, to, mode)
     if dry_run:
         return
@@ -73,7 +81,7 @@ def organize(
         return
     with closing(_Line()) as line:
         receipts = journal.organize(plan, to, mode, on_progress=line)  # type: ignore[arg-type]
-    remember(opened, to.absolute(), receipts)
+    remember(opened, to.absolute(), receipts, plan)
     _tell(receipts, to, json)
     if not json:
         out_next([quoted("shoal", "undo", to)])
@@ -120,12 +128,32 @@ def export(
 
 
 def _preview(plan: "pa.Table", source: str, to: Path, mode: str) -> None:
-    """Print the plan, paths of files below the source without it."""
-    rows = plan.slice(0, SHOWN).select(["source", "target", "reason"]).to_pylist()
-    cells = [[row["source"].removeprefix(f"{source.rstrip('/')}/"), row["target"], row["reason"]] for row in rows]
-    table(f"Plan: {mode} {plan.num_rows:,} files of {source} into {to}", ("source", "target", "reason"), cells, PLAN)
+    """Print the plan, rescued files first, paths of files below the source without it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rescued = plan.filter(plan["rescued"])
+    names = ["source", "target", "reason", "rescued"]
+    rows = pa.concat_tables([rescued, plan.filter(pc.invert(plan["rescued"]))]).slice(0, SHOWN).select(names).to_pylist()
+    cells = [
+        [
+            row["source"].removeprefix(f"{source.rstrip('/')}/"),
+            row["target"],
+            "from noise" if row["rescued"] else "",
+            row["reason"],
+        ]
+        for row in rows
+    ]
+    title = f"Plan: {mode} {plan.num_rows:,} files of {source} into {to}"
+    if rescued.num_rows:
+        title += f", {rescued.num_rows:,} of them rescued from the noise"
+    table(title, ("source", "target", "rescued", "reason"), cells, PLAN)
     if plan.num_rows > SHOWN:
         say(f"... and {plan.num_rows - SHOWN:,} more; --dry-run --json prints all")
+
+
+def _images(number: int) -> str:
+    return f"{number:,} image" if number == 1 else f"{number:,} images"
 
 
 class _Line:
