@@ -36,6 +36,8 @@ def test_the_workflow_has_a_file_for_each_of_its_steps(tmp_path: Path):
         "S2_clustering.csv",
         "S3_sampled_images.json",
         "S5_cluster_labels.csv",
+        "S7_confirmed_moves.json",
+        "S7_user_edits.log",
         "S8_organization_log.txt",
         "run_config.yaml",
     ]
@@ -84,7 +86,7 @@ def test_images_without_a_vector_are_in_neither_file(tmp_path: Path):
 def test_files_of_steps_that_a_pipeline_lacks_are_left_out(tmp_path: Path):
     assert names(export(InMemory().only(), "workflow", tmp_path)) == ["S0_image_index.json", "run_config.yaml"]
     files = export(InMemory().only("embed", "cluster"), "workflow", tmp_path / "two")
-    assert [name[:2] for name in names(files)] == ["S0", "S1", "S1", "S2", "ru"]
+    assert [name[:2] for name in names(files)] == ["S0", "S1", "S1", "S2", "S7", "S7", "ru"]
 
 
 def test_the_vectors_are_those_of_the_step_called_embed(tmp_path: Path):

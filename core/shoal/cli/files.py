@@ -112,6 +112,12 @@ def export(
     to: Annotated[Path, typer.Option(help="Folder for the files; made where it is missing.")],
     as_: Annotated[str, typer.Option("--as", help="workflow, csv or parquet.")] = "csv",
     run: RunName = None,
+    caption_files: Annotated[
+        bool, typer.Option("--caption-files/--no-caption-files", help="With workflow: also a text file a caption.")
+    ] = True,
+    keyword_files: Annotated[
+        bool, typer.Option("--keyword-files/--no-keyword-files", help="With workflow: also a file of keywords a cluster.")
+    ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     json: Json = False,
 ) -> None:
@@ -119,7 +125,7 @@ def export(
     import shoal
     from shoal.export import export as write
 
-    files = write(shoal.open(out_, run), as_, to, force=force)
+    files = write(shoal.open(out_, run), as_, to, force=force, caption_files=caption_files, keyword_files=keyword_files)
     if json:
         out_json([str(file) for file in files])
         return

@@ -8,7 +8,7 @@ from shoal.errors import UsageError
 from shoal.export.publish import OURS, publishing
 from shoal.export.source import Exportable
 from shoal.export.workflow import write_workflow
-from shoal.export.writers import plain, write_csv, write_parquet
+from shoal.export.writers import flat, plain, write_csv, write_parquet
 from shoal.pipeline import Step
 
 __all__ = ["FORMATS", "OURS", "Exportable", "export"]
@@ -17,12 +17,20 @@ FORMATS = ("workflow", "csv", "parquet")
 CONFIG = "run_config.yaml"
 
 
-def export(run: Exportable, how: str, folder: str | Path, *, force: bool = False) -> list[Path]:
-    """Write a run's tables into a folder and return the files, by name.
+def export(
+    run: Exportable,
+    how: str,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    caption_files: bool = True,
+    keyword_files: bool = True,
+) -> list[Path]:
+    """Write a run's tables into a folder and return what lies in it, by name: files, and folders of files.
 
     - `workflow`: the files of the step-by-step workflow, see `shoal.export.workflow`.
-    - `csv`: `images.csv` (a row an image with every plain column of every step), `files.csv` (a row a file with what became
-      of it), and one file for each step whose rows are no images (`label.csv`).
+    - `csv`: `images.csv` (a row an image with every plain column of every step, keywords joined), `files.csv` (a row a file
+      with what became of it), and one file for each step whose rows are no images (`label.csv`).
     - `parquet`: `images.parquet`, `files.parquet` and one file a step, vectors and pictures too.
 
     Each holds `run_config.yaml`. Files appear whole; exporting again replaces what the last export wrote, nothing else.
@@ -32,6 +40,8 @@ def export(run: Exportable, how: str, folder: str | Path, *, force: bool = False
         how: `workflow`, `csv` or `parquet`.
         folder: is made where it does not exist.
         force: replace files that something else wrote, or that were changed since.
+        caption_files: with `workflow`, also a text file a caption.
+        keyword_files: with `workflow`, also a file of keywords a cluster.
 
     Raises:
         UsageError: `how` is unknown, the run has no such tables yet, or a file in the way is not an earlier export's.
@@ -45,7 +55,7 @@ def export(run: Exportable, how: str, folder: str | Path, *, force: bool = False
     place = Path(folder).expanduser()
     with publishing(place, how, force) as new:
         if how == "workflow":
-            write_workflow(run, new)
+            write_workflow(run, new, caption_files=caption_files, keyword_files=keyword_files)
         elif how == "csv":
             _csv(run, new)
         else:
@@ -63,20 +73,20 @@ def _csv(run: Exportable, folder: Path) -> None:
         if step.stage.kind == "visualize":
             continue
         by_image = step.stage.key == "id" and step.stage.kind != "organize"  # an organiser has a row a file
-        names = [field.name for field in plain(step.stage.produces().empty_table()).schema] if by_image else []
+        names = flat(step.stage.produces().empty_table()).column_names if by_image else []
         made |= {f"{step.name}.{name}": name for name in names}
         if step.stage.kind == "label":
             made[f"{step.name}.label"] = "label"
         if not by_image:
             apart.append(step)
     often = Counter(made.values())
-    table = run.joined([source for source in made if source != "id"])
+    table = flat(run.joined([source for source in made if source != "id"]))
     write_csv(
         folder / "images.csv", table.rename_columns([name if often[name] == 1 else source for source, name in made.items()])
     )
     write_csv(folder / "files.csv", plain(run.files))
     for step in apart:
-        write_csv(folder / f"{_stem(step)}.csv", plain(run.table(step.name)))
+        write_csv(folder / f"{_stem(step)}.csv", flat(run.table(step.name)))
 
 
 def _parquet(run: Exportable, folder: Path) -> None:

@@ -5,17 +5,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from shoal.decisions import Readable
 from shoal.pipeline import Pipeline, Step
-
-
-class RunFolder(Protocol):
-    """The files of a run."""
-
-    def exists(self, name: str) -> bool:
-        """Tell whether there is a file of that name."""
-
-    def read(self, name: str) -> bytes:
-        """Return its bytes."""
 
 
 class Exportable(Protocol):
@@ -25,7 +16,7 @@ class Exportable(Protocol):
         pipeline: what was run.
         files: a row a file of the source: path, id, status, step, reason.
         images: a row an image of the result: id, path, paths, item, view, bytes, width, height, format.
-        folder: holds `organization_log.txt` once the run was organised.
+        folder: holds `organization_log.txt` once the run was organised, and what people decided.
     """
 
     @property
@@ -41,7 +32,7 @@ class Exportable(Protocol):
         """The images of the result, sorted by id."""
 
     @property
-    def folder(self) -> RunFolder:
+    def folder(self) -> Readable:
         """The run's own files."""
 
     def table(self, step: str) -> pa.Table:
@@ -60,3 +51,11 @@ def last(run: Exportable, kind: str) -> Step | None:
     """Return the last step of a kind, or None."""
     found = of_kind(run, kind)
     return found[-1] if found else None
+
+
+def clusters_of(run: Exportable, step: Step) -> Step | None:
+    """Return the clusterer whose numbers a step speaks of: the one it names, else the last before it."""
+    earlier = run.pipeline.steps[: run.pipeline.names.index(step.name)]
+    found = [other for other in earlier if other.stage.kind == "cluster"]
+    named = [other for other in found if other.name in step.sources]
+    return next(reversed(named or found), None)

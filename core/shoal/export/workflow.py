@@ -6,7 +6,11 @@
 | `S1_embeddings.npy`, `S1_ids.json` | vectors, a row an image; the ids of the rows |
 | `S2_clustering.csv` | id, cluster (-1 is noise), strength, outlier, path |
 | `S3_sampled_images.json` | cluster -> ids of its representatives, the best first |
-| `S5_cluster_labels.csv` | cluster, label, size, reason |
+| `S4_captions.json`, `caption_txt/<id>.txt` | id -> caption; a file an image |
+| `S5_cluster_labels.csv` | cluster, label, size, reason, what else the labeller says, keywords |
+| `step5_keywords/cluster_00_keywords.txt` | a line a caption of that cluster: its keywords |
+| `S6_rescue_candidates.csv` | noise images: suggested cluster and its label, scores, second opinion, caption |
+| `S7_confirmed_moves.json`, `S7_user_edits.log` | images that people put into another cluster; every such decision |
 | `S8_organization_log.txt` | what became of each file when the run was organised, or what its organise step planned |
 | `run_config.yaml` | the pipeline with every option: `shoal run run_config.yaml IMAGES` makes the run again |
 
@@ -19,7 +23,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.export.source import Exportable, last, of_kind
+from shoal.export.language import write_captions, write_decisions, write_keywords, write_labels, write_rescues
+from shoal.export.source import Exportable, clusters_of, last, of_kind
 from shoal.export.writers import rows, write_csv, write_list, write_mapping, write_vectors
 from shoal.pipeline import Step
 from shoal.text import terminal
@@ -28,20 +33,36 @@ LOG = "organization_log.txt"
 """What `shoal organize` writes down with the run."""
 
 
-def write_workflow(run: Exportable, folder: Path) -> None:
-    """Write the workflow's files of a run into a folder."""
+def write_workflow(run: Exportable, folder: Path, *, caption_files: bool = True, keyword_files: bool = True) -> None:
+    """Write the workflow's files of a run into a folder.
+
+    Args:
+        run: the run.
+        folder: an empty folder.
+        caption_files: whether to write a file an image into `caption_txt/`.
+        keyword_files: whether to write a file a cluster into `step5_keywords/`.
+    """
     images = run.images.select(["id", "path"])
     write_mapping(folder / "S0_image_index.json", ((row["id"], row["path"]) for row in rows(images)))
     embed, cluster = embedding_step(run), last(run, "cluster")
-    sample, label, organize = last(run, "sample"), last(run, "label"), last(run, "organize")
+    sample, organize = _sampler(run), last(run, "organize")
+    caption, distil, label, rescue = (last(run, kind) for kind in ("caption", "distil", "label", "rescue"))
     if embed:
         _embeddings(run, embed, folder)
     if cluster:
         _clustering(run, cluster, folder)
     if sample:
         write_mapping(folder / "S3_sampled_images.json", _samples(run, sample))
+    if caption:
+        write_captions(run, caption, folder, files=caption_files)
     if label:
-        _labels(run, label, folder)
+        write_labels(run, label, folder)
+    if distil and keyword_files:
+        write_keywords(run, distil, folder)
+    if rescue:
+        write_rescues(run, rescue, folder)
+    if cluster:
+        write_decisions(run, folder)
     if run.folder.exists(LOG):
         (folder / "S8_organization_log.txt").write_bytes(run.folder.read(LOG))
     elif organize:
@@ -68,32 +89,26 @@ def _clustering(run: Exportable, step: Step, folder: Path) -> None:
     write_csv(folder / "S2_clustering.csv", table.rename_columns(["id", *names, "path"]))
 
 
-def _samples(run: Exportable, step: Step) -> Iterator[tuple[str, list[str]]]:
+def _sampler(run: Exportable) -> Step | None:
+    """Return the last sampler that picks members of clusters: one for the noise alone is none."""
+    found = of_kind(run, "sample")
+    return next((step for step in reversed(found) if _picked(run, step).num_rows), found[-1] if found else None)
+
+
+def _picked(run: Exportable, step: Step) -> pa.Table:
+    """Return id, cluster and rank of the members of clusters that a sampler picked."""
     cluster = clusters_of(run, step)
     table = run.joined([f"{cluster.name}.cluster" if cluster else "cluster", f"{step.name}.rank"])
-    table = table.rename_columns(["id", "cluster", "rank"]).filter(pc.is_valid(pc.field("rank")))
+    table = table.rename_columns(["id", "cluster", "rank"])
+    return table.filter(pc.is_valid(table["rank"])).filter(pc.field("cluster") >= 0)
+
+
+def _samples(run: Exportable, step: Step) -> Iterator[tuple[str, list[str]]]:
     found: dict[int, list[str]] = {}
-    for row in rows(table.sort_by([("cluster", "ascending"), ("rank", "ascending"), ("id", "ascending")])):
+    order = [("cluster", "ascending"), ("rank", "ascending"), ("id", "ascending")]
+    for row in rows(_picked(run, step).sort_by(order)):
         found.setdefault(row["cluster"], []).append(row["id"])
     return ((str(number), ids) for number, ids in found.items())
-
-
-def _labels(run: Exportable, step: Step, folder: Path) -> None:
-    labels = run.table(step.name)
-    cluster = clusters_of(run, step)
-    members = run.joined([f"{cluster.name}.cluster" if cluster else "cluster"]).rename_columns(["id", "cluster"])
-    sizes = members.group_by("cluster").aggregate([("id", "count")])
-    size = sizes["id_count"].take(pc.index_in(labels["cluster"], value_set=sizes["cluster"].combine_chunks()))
-    table = pa.table({"cluster": labels["cluster"], "label": labels["label"], "size": size, "reason": labels["reason"]})
-    write_csv(folder / "S5_cluster_labels.csv", table.sort_by("cluster"))
-
-
-def clusters_of(run: Exportable, step: Step) -> Step | None:
-    """Return the clusterer whose numbers a step speaks of: the one it names, else the last before it."""
-    earlier = run.pipeline.steps[: run.pipeline.names.index(step.name)]
-    found = [other for other in earlier if other.stage.kind == "cluster"]
-    named = [other for other in found if other.name in step.sources]
-    return next(reversed(named or found), None)
 
 
 def _planned(plan: pa.Table, folder: Path) -> None:

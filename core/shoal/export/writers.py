@@ -1,7 +1,7 @@
 """Tables to files a block of rows at a time, so that large ones need no second copy in memory."""
 
-import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from shoal.vectors import to_numpy
 BLOCK = 10_000
 """Rows that are turned into text at once."""
 
+QUOTE = '"'
+_SPECIAL = re.compile('[,"\r\n]')
+
 
 def write_csv(path: Path, table: pa.Table) -> None:
     """Write a table of plain columns as UTF-8 CSV: a header, `.` in numbers, null as nothing, text defused for spreadsheets.
@@ -22,10 +25,15 @@ def write_csv(path: Path, table: pa.Table) -> None:
     Lists, structs and bytes have no place in a CSV cell: `plain` drops them.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([csv_cell(name) for name in table.column_names])
+        file.write(_line(csv_cell(name) for name in table.column_names))
         for batch in table.to_batches(max_chunksize=BLOCK):
-            writer.writerows(zip(*(_cells(column) for column in batch.columns), strict=True))
+            file.writelines(map(_line, zip(*(_cells(column) for column in batch.columns), strict=True)))
+
+
+def _line(cells: Iterable[str]) -> str:
+    """Return a row by RFC 4180, but for its end; Python's writer (3.11) leaves a carriage return without quotes."""
+    quoted = (f'"{cell.replace(QUOTE, QUOTE * 2)}"' if _SPECIAL.search(cell) else cell for cell in cells)
+    return (",".join(quoted) or QUOTE * 2) + "\n"
 
 
 def _cells(column: pa.Array) -> list[str]:
@@ -40,6 +48,27 @@ def plain(table: pa.Table) -> pa.Table:
     kept = [field.name for field in table.schema if not (pa.types.is_nested(field.type) or pa.types.is_binary(field.type)
             or pa.types.is_large_binary(field.type))]  # fmt: skip
     return table.select(kept)
+
+
+def flat(table: pa.Table) -> pa.Table:
+    """Return what a CSV file can hold of a table: plain columns, and lists of texts or whole numbers joined by commas."""
+    columns = {field.name: _joined(table[field.name]) if _is_list(field.type) else table[field.name]
+               for field in table.schema}  # fmt: skip
+    return plain(pa.table(columns))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    if not (types.is_list(kind) or types.is_large_list(kind)):
+        return False
+    inner = kind.value_type
+    return bool(types.is_string(inner) or types.is_large_string(inner) or types.is_integer(inner))
+
+
+def _joined(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    texts = [None if values is None else ", ".join(str(value) for value in values if value is not None)
+             for chunk in column.chunks for values in chunk.to_pylist()]  # fmt: skip
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
