@@ -30,7 +30,7 @@ def load(source: str | Path, host: Host, overrides: Sequence[str] = ()) -> Pipel
         PipelineError: it can't be read or is wrong; the message has a line for each mistake.
     """
     path = recipes.locate(source)
-    return parse(_text(path), host, overrides, where=str(path), name=path.stem)
+    return parse(text_of(path), host, overrides, where=str(path), name=path.stem)
 
 
 def parse(text: str, host: Host, overrides: Sequence[str] = (), where: str = "<text>", name: str = "pipeline") -> Pipeline:
@@ -74,14 +74,23 @@ def _together(problems: list[str]) -> str:
     return "\n".join(lines[:MAX_TOLD] + more)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path, called: str = "pipeline") -> str:
+    """Return the text of a file that people wrote.
+
+    Args:
+        path: the file.
+        called: what messages call such a file.
+
+    Raises:
+        PipelineError: it can't be read, is no UTF-8 text, or is longer than any such file.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PipelineError(f"{path} can't be read: {error.strerror or error}") from error
     if len(data) > MAX_BYTES:
-        raise PipelineError(f"{path}: longer than {MAX_BYTES // 1024} KiB, which no pipeline is; is it the right file?")
+        raise PipelineError(f"{path}: longer than {MAX_BYTES // 1024} KiB, which no {called} is; is it the right file?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
