@@ -118,13 +118,13 @@ class Clusterer(TableStage):
 
 
 class Sampler(TableStage):
-    """Picks representatives of each cluster: rows of the picked images only, noise has none."""
+    """Picks images for people and captioners: representatives of each cluster, or noise. Rows of the picked images only."""
 
     kind: ClassVar[str] = "sample"
     consumes: ClassVar[pa.Schema] = columns(embedding=vector(), cluster=pa.int32())
 
     def produces(self) -> pa.Schema:
-        """Return `rank`: 0 for the first representative of its cluster, 1 for the next."""
+        """Return `rank`: 0 for the first picked image of its cluster, 1 for the next."""
         return columns(rank=pa.int32())
 
 

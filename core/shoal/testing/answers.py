@@ -59,11 +59,13 @@ def _sampler(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | 
     ranks: dict[int, list[int]] = {}
     for row_id, rank in zip(table["id"].to_pylist(), table["rank"].to_pylist(), strict=True):
         ranks.setdefault(cluster_of[row_id], []).append(rank)
-    if -1 in ranks:
-        return "noise has a representative; only clusters have"
+    if -1 in ranks and len(ranks) > 1:
+        return "noise has a representative beside the clusters; a sampler picks from clusters, or from the noise alone"
     for cluster, found in sorted(ranks.items()):
         if sorted(found) != list(range(len(found))):
             return f"cluster {cluster} has ranks {sorted(found)}; they count 0, 1, 2, ... without gaps"
+    if set(ranks) == ({-1} & set(cluster_of.values())):  # it picks noise, all that there is of it or none
+        return ""
     missing = set(cluster_of.values()) - set(ranks) - {-1}
     return f"cluster {min(missing)} has no representative" if missing else ""
 

@@ -1,4 +1,4 @@
-"""The words that may name a cluster: ImageNet's classes, and broader words that people use for several of them."""
+"""Words for clusters and images: ImageNet's classes, and broader words that people use for several of them."""
 
 import json
 import re

@@ -1,0 +1,143 @@
+"""`caption.tags`: a sentence from an image's ImageNet tags, where no vision-language model is at hand."""
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from shoal.contract import Batch, Context, Stage
+from shoal.errors import StageError
+from shoal.hooks import hookimpl
+from shoal.kinds import Captioner
+from shoal.schema import columns, vector
+from shoal.vectors import to_numpy
+from shoal_plugins.label._words import CLASSES, Word, best_class_name, membership, vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHANCE = 2 / CLASSES
+"""A class under twice its chance is not even a guess."""
+ABOVE = 2
+"""Broader words behind the first: "fish ...; animals" says more than a list of all that holds."""
+
+
+class Tags(Captioner):
+    """Say what an image shows in a sentence made of its ImageNet tags: no picture is looked at again, no model loaded.
+
+    "Fish: coho salmon (41 %), sturgeon (17 %), gar (9 %); animals." The probabilities of the 1000 ImageNet classes come
+    from `embed.lite0`. First stands the broader word that tells most among those whose classes together are probable
+    enough, then the likeliest classes, then wider words that hold, too. An image that nothing fits well is "Unclear:
+    perhaps ...", and where no class is likelier than by chance just "Unclear.".
+
+    Take it when no vision-language model is at hand: it costs nothing. It is no description: it knows neither action,
+    light nor viewpoint, counts nothing, and has no word outside ImageNet's thousand classes (there is no wind turbine and
+    no planet among them), so that it names such images by what they look like. The run's record says so.
+    """
+
+    name: ClassVar[str] = "tags"
+    consumes: ClassVar[pa.Schema] = columns(probabilities=vector(CLASSES))
+    shorthand: ClassVar[str | None] = "tags"
+
+    tags: int = Field(3, ge=1, le=20, description="Classes named at most, the likeliest first.")
+    min_probability: float = Field(0.05, ge=0, le=1, description="Probability from which on a class is named.")
+    broader: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description='Probability from which on a broader word ("fish", "tools") is named: the sum over its classes.',
+    )
+    style: Literal["sentence", "words"] = Field(
+        "sentence", description="`sentence` tells probabilities; `words` is the words alone, the same ones, by commas."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options and a hash of the words: another list of words makes other sentences."""
+        return {**super().identity(), "words": _digest()}
+
+    def setup(self, context: Context) -> None:
+        """Note what the captions are."""
+        context.note("backend", "tags")
+        context.note("captions", "made of ImageNet tags, not written by a vision-language model")
+
+    def map(self, batch: Batch) -> pa.Table:
+        """Return a sentence an image.
+
+        Raises:
+            StageError: a probability is missing or no number from 0 to 1.
+        """
+        if batch.rows["probabilities"].null_count:
+            raise StageError("an image has no ImageNet probabilities; let embed.lite0 make them in a step before this one")
+        captions = [self._caption(row) for row in to_numpy(batch.rows["probabilities"])]
+        return pa.table([pa.array(captions, pa.string())], schema=self.produces())
+
+    def _caption(self, probabilities: "NDArray[np.float32]") -> str:
+        import numpy as np
+
+        if not (np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1 + 1e-3):
+            raise StageError("a probability is no number from 0 to 1; run the embedder that made it again (--force)")
+        order = np.argsort(-probabilities, kind="stable")[: self.tags]
+        named = {best_class_name(int(number)): float(probabilities[number]) for number in order}
+        sure = {name: share for name, share in named.items() if share >= max(self.min_probability, CHANCE)}
+        head, *above = self._broader(probabilities) or [""]
+        if not sure and not head:
+            return self._unclear([name for name, share in named.items() if share >= CHANCE])
+        narrow = {name: share for name, share in sure.items() if name not in (head, *above)}
+        if self.style == "words":
+            return ", ".join(word for word in (head, *narrow, *above) if word)
+        listed = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in narrow.items())
+        first = ": ".join(part for part in (head, listed) if part)
+        return _sentence("; ".join(part for part in (first, ", ".join(above)) if part))
+
+    def _unclear(self, guesses: list[str]) -> str:
+        """Return what is said where nothing is likely."""
+        if self.style == "words":
+            return ", ".join(guesses) or "unclear"
+        return f"Unclear: perhaps {', '.join(guesses)}." if guesses else "Unclear."
+
+    def _broader(self, probabilities: "NDArray[np.float32]") -> list[str]:
+        """Return the broader words that hold: the one that tells most, then wider ones, the narrowest of them first.
+
+        What a word tells is `weight * p * log2(p / share of classes)`, as `label.tags` weighs words.
+        """
+        import numpy as np
+
+        words, covers, prior, weights = _broad_words()
+        mass = np.minimum(covers @ probabilities.astype(np.float64), 1.0)
+        holds = np.flatnonzero(mass >= self.broader)
+        if not len(holds):
+            return []
+        told = weights[holds] * mass[holds] * np.log2(np.maximum(mass[holds] / prior[holds], 1e-12))
+        best = int(holds[np.argmax(told)])
+        wider = [other for other in holds if prior[other] > prior[best] and weights[other] == 1]
+        chain = sorted(wider, key=lambda other: (prior[other], words[other].name))[:ABOVE]
+        return [words[number].name for number in (best, *chain)]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+@cache
+def _broad_words() -> "tuple[tuple[Word, ...], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]":
+    """Return the words for several classes, an array (words, 1000) of what they cover, their share of it, their weights."""
+    import numpy as np
+
+    words = tuple(word for word in vocabulary() if len(word.classes) > 1)
+    covers = np.ascontiguousarray(membership(words).T)
+    return words, covers, covers.mean(axis=1), np.array([word.weight for word in words])
+
+
+@cache
+def _digest() -> str:
+    told = [*vocabulary(), *(best_class_name(number) for number in range(CLASSES))]
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+@hookimpl
+def shoal_stages() -> tuple[type[Stage], ...]:
+    """Return the captioner."""
+    return (Tags,)
