@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from shoal.errors import StoreError, UsageError
 from shoal.export import OURS, export
-from shoal.export.publish import publishing
+from shoal.export.publish import MANY, publishing
 
 from .memory import InMemory
 
@@ -159,3 +159,90 @@ def test_a_killed_export_can_be_repeated(moment: int, tmp_path: Path):
     put(tmp_path, {"a": "new", "b": "new", "c": "new"})
     assert visible(tmp_path) == dict.fromkeys("abc", b"new")
     assert sorted(os.listdir(tmp_path / OURS)) == ["files.json", "lock"]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and OURS not in path.parts
+    }
+
+
+def put_tree(folder: Path, files: dict[str, str], force: bool = False) -> None:
+    with publishing(folder, "csv", force) as new:
+        for name, text in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_text(text)
+
+
+def test_folders_are_published_replaced_and_removed(tmp_path: Path):
+    put_tree(tmp_path, {"a": "1", "texts/x": "1", "texts/y": "1", "deep/er/z": "1"})
+    (tmp_path / "texts" / "mine").write_text("mine")
+    put_tree(tmp_path, {"a": "2", "texts/y": "2"})
+    assert tree(tmp_path) == {"a": "2", "texts/y": "2", "texts/mine": "mine"}
+    assert not (tmp_path / "deep").exists()
+    put_tree(tmp_path, {"a": "3"})
+    assert tree(tmp_path) == {"a": "3", "texts/mine": "mine"}
+
+
+def test_many_files_are_published_as_few_are(tmp_path: Path):
+    files = {f"texts/{number}": str(number) for number in range(MANY + 10)}
+    put_tree(tmp_path, files)
+    assert tree(tmp_path) == files
+    put_tree(tmp_path, {"texts/1": "one"})
+    assert tree(tmp_path) == {"texts/1": "one"}
+
+
+def test_files_in_folders_are_not_replaced_either(tmp_path: Path):
+    put_tree(tmp_path, {"texts/x": "1"})
+    (tmp_path / "texts" / "y").write_text("mine")
+    with pytest.raises(UsageError, match="y exists and is not from an earlier export"):
+        put_tree(tmp_path, {"texts/x": "2", "texts/y": "2"})
+    (tmp_path / "texts" / "x").write_text("edited")
+    with pytest.raises(UsageError, match="x was changed since it was exported"):
+        put_tree(tmp_path, {"texts/x": "2"})
+    assert tree(tmp_path) == {"texts/x": "edited", "texts/y": "mine"}
+    put_tree(tmp_path, {"texts/x": "2"}, force=True)
+    assert tree(tmp_path) == {"texts/x": "2", "texts/y": "mine"}
+
+
+@pytest.mark.parametrize("there", ["file", "link", "dangling"])
+def test_nothing_is_written_or_removed_through_a_link(there: str, tmp_path: Path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "files"
+    elsewhere.mkdir()
+    put_tree(folder, {"texts/x": "1"})
+    os.rename(folder / "texts", elsewhere / "texts")
+    if there == "file":
+        (folder / "texts").write_text("mine")
+    else:
+        (folder / "texts").symlink_to(elsewhere / ("texts" if there == "link" else "gone"))
+    for files in ({"texts/x": "2"}, {"a": "2"}):
+        with pytest.raises(UsageError, match="texts is no folder"):
+            put_tree(folder, files)
+    put_tree(folder, {"a": "2"}, force=True)  # the last export's files would go away
+    assert (elsewhere / "texts" / "x").read_text() == "1"
+    put_tree(folder, {"texts/x": "3"}, force=True)
+    assert (folder / "texts" / "x").read_text() == "3"
+    assert not (folder / "texts").is_symlink()
+    assert (elsewhere / "texts" / "x").read_text() == "1"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_first_export_that_is_refused_leaves_nothing_behind(there: bool, tmp_path: Path):
+    folder = tmp_path / "new" / "files"
+    if there:
+        folder.mkdir(parents=True)
+        (folder / "images.csv").write_text("mine")
+
+    def refuse() -> None:
+        if there:
+            export(InMemory(), "csv", folder)
+        with publishing(folder, "csv", False):
+            raise UsageError("the run ended before")
+
+    with pytest.raises(UsageError):
+        refuse()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == (["files", "images.csv", "new"] if there else [])
+    put(tmp_path / "new" / "files", {"a": "1"})
+    assert (folder / "a").read_text() == "1"
