@@ -23,7 +23,8 @@ _MARK = re.compile(r"^<!-- (?:begin|end) [\w-]+ -->$", re.MULTILINE)
 
 def blocks() -> Mapping[str, Block]:
     """Return what makes each block, by its name."""
-    from shoal.docs import commands, hooks, pipeline, stages
+    from shoal.docs import commands, hooks, migrating, pipeline, stages
+    from shoal.migrating import TABLES
 
     return {
         "commands": lambda host: commands.text(),
@@ -34,6 +35,7 @@ def blocks() -> Mapping[str, Block]:
         "pipeline-overrides": lambda host: pipeline.overrides(),
         "pipeline-run": lambda host: pipeline.run_settings(),
         "stages": stages.text,
+        **{f"migrating-{old.workflow}": lambda host, old=old: migrating.text(old) for old in TABLES},  # type: ignore[misc]
     }
 
 

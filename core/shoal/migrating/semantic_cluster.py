@@ -138,7 +138,7 @@ def _flag(command: str, name: str) -> Any:
 DATA = (
     Row("data", "input directory", text, ("shoal run IMAGES",), turn=_flag("run", "IMAGES"), shown="none",
         keys=("input_dir", "input_folder", "input_path", "input", "image_dir", "images_dir", "image_folder", "directory",
-              "folder", "path", "root")),
+              "folder", "path")),
     Row("data", "formats", words, ("index.formats",), ["jpg", "jpeg", "png", "webp", "bmp", "tiff"],
         keys=("image_formats", "extensions", "image_extensions", "file_types"),
         turn=lambda value, old: sets("index.formats", [part.lstrip("*").lstrip(".").lower() for part in value]),
@@ -235,7 +235,7 @@ OUTPUT = (
         note="Sorted files go to `ROOT/sorted`, the workflow's files to `ROOT/workflow`."),
     Row("output", "cache folder", text, ("shoal run --out",), shown="none", keys=("cache_dir", "cache_path"), anywhere=True,
         turn=_flag("run", "--out"),
-        note="shoal keeps all that it computes there; `ROOT/store` where it is left out, or where the files would be inside."),
+        note="shoal keeps all that it computes there; `ROOT/store` where it is left out or holds the files."),
     Row("output", "log level", choice("debug", "info", "warning", warn="warning", error="warning", critical="warning"),
         ("shoal run --debug", "shoal run --quiet"), "info", turn=_log_level, keys=("logging", "verbosity"), anywhere=True,
         note="`debug` is `--debug`; `warning` and above are `--quiet`."),
