@@ -26,5 +26,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.visualize.map",
     "shoal_plugins.visualize.grid",
     "shoal_plugins.visualize.sizes",
+    "shoal_plugins.visualize.labels",
+    "shoal_plugins.visualize.rescue",
     "shoal_plugins.track.mlflow",
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from shoal.contract import Stage
+from shoal.contract import Context, Stage
+from shoal.errors import StageError
 from shoal.schema import ID
 
 ASSETS = Path(__file__).parent / "assets"
@@ -103,6 +104,31 @@ def is_jpeg(data: bytes | None) -> bool:
 def data_uri(data: bytes) -> str:
     """Return a JPEG as a `data:` URI."""
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+
+
+def picture_source(stage: Stage, id_: str, thumbnail: bytes | None, context: Context, within: bool) -> str:
+    """Return what an `<img>` names: the thumbnail itself, or the file beside the page that it is written to; "" without.
+
+    Raises:
+        StageError: it goes beside the page, and there is no folder for it.
+    """
+    if thumbnail is None or not is_jpeg(thumbnail):
+        return ""
+    if within:
+        return data_uri(thumbnail)
+    if context.folder is None:
+        raise StageError(
+            f"{stage.title()} needs a folder for its pictures; give one in the context, or raise its option `inline`"
+        )
+    file = context.folder / f"{id_}.jpg"
+    file.write_bytes(thumbnail)
+    return f"files/{file.name}"
+
+
+def cut(text: str | None, most: int = 600) -> str:
+    """Return a text as the report shows it: at most so many characters, with an ellipsis."""
+    known = text or ""
+    return known if len(known) <= most else f"{known[: most - 1]}…"
 
 
 def asset(name: str) -> str:

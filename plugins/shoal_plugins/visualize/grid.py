@@ -9,11 +9,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from shoal.contract import Context, Stage
-from shoal.errors import StageError
 from shoal.hooks import hookimpl
 from shoal.kinds import Visualizer
 from shoal.schema import columns
-from shoal_plugins.visualize._shared import Cluster, asset, clusters_of, count, data_uri, fragment, html, is_jpeg
+from shoal_plugins.visualize._shared import Cluster, asset, clusters_of, count, fragment, html, picture_source
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Grid(Visualizer):
     def _pictures(self, rows: pa.Table, places: list[int], context: Context, within: bool) -> list[_Picture]:
         found = []
         for row in rows.take(pa.array(places, type=pa.int64())).to_pylist():
-            source = _source(row["id"], row["thumbnail"], context, within)
+            source = picture_source(self, row["id"], row["thumbnail"], context, within)
             name = row["path"].rpartition("/")[2]
             found.append(_Picture(source, name, row["path"], row.get("rank") is not None))
         return found
@@ -95,20 +94,6 @@ class Grid(Visualizer):
 
 def _column(rows: pa.Table, name: str) -> list[Any]:
     return rows[name].to_pylist() if name in rows.column_names else [None] * rows.num_rows
-
-
-def _source(id_: str, thumbnail: bytes, context: Context, within: bool) -> str:
-    if not is_jpeg(thumbnail):
-        return ""
-    if within:
-        return data_uri(thumbnail)
-    if context.folder is None:
-        raise StageError(
-            "visualize.grid needs a folder for its pictures; give one in the context, or raise its option `inline`"
-        )
-    file = context.folder / f"{id_}.jpg"
-    file.write_bytes(thumbnail)
-    return f"files/{file.name}"
 
 
 @hookimpl
