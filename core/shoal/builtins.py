@@ -22,6 +22,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.caption.tags",
     "shoal_plugins.caption.skip",
     "shoal_plugins.label.tags",
+    "shoal_plugins.rescue.captions",
     "shoal_plugins.organize.folders",
     "shoal_plugins.visualize.map",
     "shoal_plugins.visualize.grid",
