@@ -19,6 +19,8 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.sample.random",
     "shoal_plugins.sample.stratified",
     "shoal_plugins.sample.noise",
+    "shoal_plugins.caption.vllm",
+    "shoal_plugins.caption.transformers",
     "shoal_plugins.caption.tags",
     "shoal_plugins.caption.skip",
     "shoal_plugins.label.tags",

@@ -25,7 +25,7 @@ def file_hash(path: Path) -> str:
         raise StageError(f"{path} can't be read ({error.strerror or error}); correct the path in the pipeline") from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # a large model has some hundred files, and each is asked for often
 def _hash(path: Path, _size: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

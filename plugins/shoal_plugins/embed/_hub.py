@@ -16,15 +16,21 @@ from shoal.errors import StageError
 PROBE_SECONDS = 5.0
 
 
-def need(extra: str, *modules: str) -> None:
+def need(extra: str, *modules: str, stage: str = "") -> None:
     """Check that optional packages are installed.
 
+    Args:
+        extra: the extra that brings them.
+        modules: the packages.
+        stage: who needs them; None named: the embedder that is called like the extra.
+
     Raises:
-        StageError: one is missing; the message names the extra that brings it.
+        StageError: one is missing; the message names the extra.
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise StageError(f"embed.{extra} needs {' and '.join(missing)}, not installed here: pip install 'shoal[{extra}]'")
+        who = stage or f"embed.{extra}"
+        raise StageError(f"{who} needs {' and '.join(missing)}, not installed here: pip install 'shoal[{extra}]'")
 
 
 def hub_is_reached(endpoint: str) -> bool:
@@ -70,12 +76,19 @@ def hub_access(wanted: bool = True) -> Iterator[str]:
         constants.HF_HUB_OFFLINE = before
 
 
-def hub_error(model: str, error: BaseException, why: str) -> StageError:
-    """Return the error to raise when the files of `model` could not be had: one sentence that says what to do."""
+def hub_error(model: str, error: BaseException, why: str, instead: str = "take embed.lite0") -> StageError:
+    """Return the error to raise when the files of `model` could not be had: one sentence that says what to do.
+
+    Args:
+        model: its name on the hub.
+        error: what was raised.
+        why: why the hub can't be reached, as a clause; empty if it can.
+        instead: what needs no download.
+    """
     if why:
         return StageError(
             f"the files of {model!r} are not on this machine and {why}; run once where there is a network, or copy the "
-            "model's folder here and give its path as `model`, or take embed.lite0, which needs no download"
+            f"model's folder here and give its path as `model`, or {instead}, which needs no download"
         )
     names = {type(link).__name__ for link in _chain(error)}
     if "GatedRepoError" in names:

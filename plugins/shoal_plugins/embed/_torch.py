@@ -74,7 +74,7 @@ class Runner:
         """Move the model to its device and try it on a black image."""
         import torch
 
-        self.device = _device(context)
+        self.device = device_of(context)
         self.half = _half(stage, self.device)
         self.chunk = GPU_BATCH if self.device == "cuda" else 1
         self.layout = torch.channels_last if stage.channels_last else torch.contiguous_format
@@ -129,7 +129,8 @@ class Runner:
             raise StageError(f"{self.title} does not run here ({first_line(error)}); {mend}") from error
 
 
-def _device(context: Context) -> str:
+def device_of(context: Context) -> str:
+    """Return `cuda` where the worker has a GPU that PyTorch can use, else `cpu`; a GPU that it can't use is noted."""
     import torch
 
     if context.gpu and not torch.cuda.is_available():
