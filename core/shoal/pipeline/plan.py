@@ -11,7 +11,7 @@ import pyarrow as pa
 from shoal.contract import MapStage, Stage, TableStage
 from shoal.errors import PipelineError
 from shoal.images import IMAGE_VERSION
-from shoal.kinds import Indexer
+from shoal.kinds import Indexer, Visualizer
 from shoal.pipeline.model import Pipeline, RunSettings, Step
 from shoal.schema import columns, fits
 
@@ -52,7 +52,8 @@ class PlannedStep:
     Attributes:
         name, stage, settings: as the pipeline says.
         sources: source by consumed column; optional columns that nobody makes are left out.
-        required: names of the columns without which a row is not shown to the stage.
+        required: names of the columns without which a row is not shown to the stage. For a map stage these are all: a row
+            that it makes without an optional one would be kept, and taken for the row that it makes with it.
         only: names of the steps whose images it is done for; empty: all.
         fingerprint: sha256 of the stage's identity and of the fingerprints that it reads.
     """
@@ -66,10 +67,15 @@ class PlannedStep:
     only: tuple[str, ...] = ()
 
     @property
-    def inputs(self) -> set[str]:
-        """Names of the steps that it reads."""
-        steps = {*self.only, *(source.step for source in self.sources.values())}
+    def makers(self) -> set[str]:
+        """Names of the steps whose columns it reads."""
+        steps = {source.step for source in self.sources.values()}
         return steps | {source.by_cluster_of for source in self.sources.values() if source.by_cluster_of}
+
+    @property
+    def inputs(self) -> set[str]:
+        """Names of the steps that must be done before it."""
+        return {*self.only, *self.makers}
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def _join(step: Step, earlier: Sequence[PlannedStep], index: str) -> PlannedStep
         sources = _sources(replace(step, stage=stage), earlier, index)
     _check_only(step, by_name)
     fingerprints = {name: _of(source, earlier) for name, source in sources.items()}
-    names = frozenset(wanted.name for wanted, required in _wanted(stage) if required)
+    names = frozenset(wanted.name for wanted, required in _wanted(stage) if required or isinstance(stage, MapStage))
     return PlannedStep(step.name, stage, step.settings, sources, names, _fingerprint(stage, fingerprints), step.only)
 
 
@@ -129,7 +135,7 @@ def _check_only(step: Step, earlier: Mapping[str, PlannedStep]) -> None:
         raise PipelineError(f"{where} says `only`, but {step.stage.title()} sees all images at once; leave `only` out")
     for name in step.only:
         maker = earlier.get(name)
-        if maker is None or not is_table(maker) or maker.stage.key != "id":
+        if maker is None or not is_table(maker) or maker.stage.key != "id" or isinstance(maker.stage, Visualizer):
             raise PipelineError(
                 f"{where} is done only for the images of step {name!r}, which picks none; name a step such as a sampler"
             )
@@ -188,24 +194,33 @@ def _columns(step: PlannedStep) -> dict[str, pa.DataType]:
 
 
 def _nearest(makers: Sequence[PlannedStep], earlier: Sequence[PlannedStep]) -> PlannedStep | None:
-    """Return the last maker, if every other one is either the same stage or something that the last one was made from."""
+    """Return the last maker, if every other one is either the same or something that the last one was made from.
+
+    The same is the same stage over the same inputs, done for the same images.
+    """
     last = makers[-1]
-    ancestors = _ancestors(last, earlier)
+    ancestors, same = _ancestors(last, earlier), (last.fingerprint, _chosen(last, earlier))
     for other in makers[:-1]:
-        if other.fingerprint != last.fingerprint and other.name not in ancestors:
+        if other.name not in ancestors and (other.fingerprint, _chosen(other, earlier)) != same:
             return None
     return last
+
+
+def _chosen(step: PlannedStep, earlier: Sequence[PlannedStep]) -> frozenset[frozenset[str]]:
+    """Return what the `only` of a step and of those that it was made from name."""
+    chain = {step.name, *_ancestors(step, earlier)}
+    return frozenset(frozenset(other.only) for other in earlier if other.name in chain and other.only)
 
 
 def _ancestors(step: PlannedStep, earlier: Sequence[PlannedStep]) -> set[str]:
     by_name = {other.name: other for other in earlier}
     found: set[str] = set()
-    todo = list(step.inputs)
+    todo = list(step.makers)
     while todo:
         name = todo.pop()
         if name in by_name and name not in found:
             found.add(name)
-            todo.extend(by_name[name].inputs)
+            todo.extend(by_name[name].makers)
     return found
 
 

@@ -117,7 +117,7 @@ class TableJob:
         with threadpool_limits(self.threads):
             rows = self._rows()
             self.stage.setup(context)
-            answer = self.stage.run(rows, context)
+            answer = _keyed(self.stage, self.stage.run(rows, context))
         _check(self.stage, answer, rows)
         facts = {**self.facts, "notes": notes, "seconds": time.perf_counter() - began, "rows": len(self.ids)}
         self.answer.write(answer, facts)
@@ -145,6 +145,18 @@ class TableJob:
         return folder
 
 
+def _key(stage: TableStage) -> pa.Field:
+    return ID if stage.key == "id" else pa.field("cluster", pa.int32())
+
+
+def _keyed(stage: TableStage, answer: pa.Table) -> pa.Table:
+    """Return an answer with its keys in the type of keys: a column made of an empty list has none."""
+    key = _key(stage)
+    if answer.column_names[:1] != [key.name] or answer.schema.field(0).type == key.type:
+        return answer
+    return answer.set_column(0, key.name, answer[key.name].cast(key.type))
+
+
 def _check(stage: TableStage, answer: pa.Table, rows: pa.Table) -> None:
     """Hold an answer against the contract.
 
@@ -152,7 +164,7 @@ def _check(stage: TableStage, answer: pa.Table, rows: pa.Table) -> None:
         StageError: other columns than `produces()` says, a key twice, or an id that was not shown.
     """
     title = stage.title()
-    key = ID if stage.key == "id" else pa.field("cluster", pa.int32())
+    key = _key(stage)
     want = [key.name, *stage.produces().names]
     if answer.column_names != want:
         raise StageError(f"{title} answered the columns {answer.column_names}, and its contract says {want}")

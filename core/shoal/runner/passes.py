@@ -113,7 +113,7 @@ def _one_pass(
 def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wanted:
     step = group[0]
     rows = state.rows(step)
-    force = any(member.name in options.force for member in group)
+    force = any(_forced(state, member, options) for member in group)
     stage = step.stage
     if not isinstance(stage, MapStage):
         raise TypeError(f"{stage.title()} is no map stage")
@@ -121,6 +121,14 @@ def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wa
     asked = [state.asked(member) for member in group]
     ids = asked[0] if len(asked) == 1 else pc.unique(pa.concat_arrays(asked)).sort()
     return _Wanted(group, asked, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
+
+
+def _forced(state: RunState, step: PlannedStep, options: RunOptions) -> bool:
+    """Tell whether the rows of a map step are computed again: those that are made of such rows are, too."""
+    if step.name in options.force:
+        return True
+    makers = [state.plan.step(name) for name in step.makers]
+    return any(_forced(state, maker, options) for maker in makers if isinstance(maker.stage, MapStage))
 
 
 def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.Table]:
@@ -160,18 +168,20 @@ def _consumed(state: RunState, entry: _Wanted, index: int, kept: pa.Array) -> di
 
 
 def _records(state: RunState, entry: _Wanted, wall: float, where: str, limits: str) -> list[StepRecord]:
-    """Note the failures and return a record for each step of a fingerprint; only the first is said to have computed."""
+    """Note the failures and return a record for each step of a fingerprint; a row that several ask for is the first's."""
     failures = entry.task.rows.known(limits).failed | entry.passing
-    records = []
+    records, left = [], entry.pending
     for step, ids in zip(entry.steps, entry.asked, strict=True):
         state.digests[step.name] = ""
         good = _note_failures(state, step, ids, failures)
-        facts: dict[str, Any] = {"rows": len(ids), "cached": len(ids), "failed": len(ids) - len(good)}
-        facts["part"] = step.name in state.covered
-        if step is entry.steps[0] and len(entry.pending):
-            computed = len(entry.pending)
-            facts |= {"where": where, "seconds": wall, "computed": computed, "cached": max(len(ids) - computed, 0)}
+        mine = pc.is_in(left, value_set=ids)
+        computed, left = pc.sum(mine).as_py() or 0, left.filter(pc.invert(mine))
+        facts: dict[str, Any] = {"rows": len(ids), "computed": computed, "cached": len(ids) - computed}
+        facts |= {"failed": len(ids) - len(good), "part": step.name in state.covered}
+        if computed:
             facts |= {
+                "where": where,
+                "seconds": wall,
                 "backend": str(entry.notes.get("backend", "")),
                 "notes": {**entry.notes, "stage_seconds": entry.seconds},
             }
@@ -188,7 +198,8 @@ def _note_failures(state: RunState, step: PlannedStep, ids: pa.Array, failures: 
     elif bad:
         state.unanswered[step.name] = {image: failures[image] for image in bad}
     good = ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(bad, pa.string())))) if bad else ids
-    if len(good) < len(state.accepted()):
+    accepted = state.accepted()  # a step beside this one may have failed on images that this one answered
+    if not (good.equals(accepted) or pc.all(pc.is_in(accepted, value_set=good), min_count=0).as_py()):
         state.covered[step.name] = good
     return good
 

@@ -126,18 +126,20 @@ class RunState:
         return values if kept.equals(ids) else values.take(pc.index_in(ids, value_set=kept))
 
     def gathers(self, step: PlannedStep) -> tuple[Gather, ...]:
-        """Return where a table step's columns are to be had, one entry a source."""
+        """Return where a step's columns are to be had, one entry a source."""
         grouped: dict[tuple[str, str | None], list[Column]] = {}
         for name, source in step.sources.items():
             grouped.setdefault((source.step, source.by_cluster_of), []).append(Column(name, source.column))
-        return tuple(self._gather(name, clusters, tuple(columns)) for (name, clusters), columns in grouped.items())
+        return tuple(self._gather(step, *source, tuple(columns)) for source, columns in grouped.items())
 
-    def _gather(self, name: str, clusters: str | None, columns: tuple[Column, ...]) -> Gather:
+    def _gather(self, reader: PlannedStep, name: str, clusters: str | None, columns: tuple[Column, ...]) -> Gather:
         if name == self.plan.index.name:
             return FromTable(self.folder, IMAGES, columns)
         step = self.plan.step(name)
         if not is_table(step):
-            return FromRows(self.rows(step), columns, step.stage.produces(), self.covered.get(name))
+            # A map step asks for rows that are there; another of its fingerprint, done with it, asks for others of them.
+            have = self.covered.get(name) if is_table(reader) else None
+            return FromRows(self.rows(step), columns, step.stage.produces(), have)
         folder = self.answer(name).folder
         if clusters is not None:
             return FromClusters(folder, TABLE, columns, self.answer(clusters).folder)
