@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from shoal.contract import Context
 from shoal.report import Fragment, write
 from shoal_plugins.visualize.grid import Grid
+from shoal_plugins.visualize.labels import Labels
 from shoal_plugins.visualize.map import Map
+from shoal_plugins.visualize.rescue import Rescue
 from shoal_plugins.visualize.sizes import Sizes
+from tests.hostile import TEXTS
 from tests.plugins.visualize.support import answer, jpeg, make_rows
 from tests.report.support import make_report
 
@@ -126,6 +130,44 @@ def test_hostile_text_shows_as_text_and_never_runs(page: Any, tmp_path: Path) ->
     assert "<script>" in page.locator(".map-file").text_content()
     assert page.locator("script").count() == 3  # theme, map, page: none that a text made
     assert page.locator("img").count() == count  # the samples
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def spoken(texts: list[str]) -> Any:
+    """Return rows in which every text is a label, a caption, a keyword, a reason and a file name; every third is noise."""
+    clusters = [-1 if place % 3 == 2 else place for place in range(len(texts))]
+    labels = [None if number < 0 else text for number, text in zip(clusters, texts, strict=True)]
+    rows = make_rows(clusters, paths=[f"/x/{text.replace('/', chr(0x2044))}" for text in texts], labels=labels)
+    for name in ("caption", "reason", "first_label"):
+        rows = rows.append_column(name, pa.array([f"{text} {name}" for text in texts]))
+    rows = rows.append_column("keywords", pa.array([[text] for text in texts], pa.list_(pa.string())))
+    noise = [number < 0 for number in clusters]
+    for name in ("suggested", "best", "runner_up", "nearest"):
+        rows = rows.append_column(
+            name, pa.array([place % 2 if lost else None for place, lost in enumerate(noise)], pa.int32())
+        )
+    for name in ("score", "runner_up_score", "margin", "nearest_score"):
+        rows = rows.append_column(name, pa.array([0.5 if lost else None for lost in noise], pa.float32()))
+    return rows
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_models_said_shows_as_text_and_never_runs(page: Any, tmp_path: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    rows = spoken(TEXTS)
+    page.goto(draw(tmp_path, rows, [Labels(), Rescue()]))
+    settle(page)
+    named = [text for text in rows["label"].to_pylist() if text and text.isprintable()]
+    assert any("<" in text for text in named)
+    for text in named:
+        for selector, shown in ((".labels-why > bdi", "reason"), (".labels-captions bdi", "caption")):
+            assert f"{text} {shown}" in page.locator(selector).all_text_contents(), (selector, text)
+        assert text in page.locator(".labels-words bdi").all_text_contents(), text
+    lost = [text for text, number in zip(TEXTS, rows["cluster"].to_pylist(), strict=True) if number < 0]
+    assert page.locator(".rescue tbody tr").count() == len(lost)
+    assert page.locator(".rescue-caption", has_text="alert(1)").count() == sum("alert(1)" in text for text in lost)
+    assert page.locator("img").count() == len(TEXTS)
+    assert page.locator("script").count() == 2  # theme and page
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

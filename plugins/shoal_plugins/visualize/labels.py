@@ -122,9 +122,8 @@ _FACTS = ("cluster", "reason", "first_label", "told_apart_from")
 def _by_cluster(rows: pa.Table) -> dict[int, Any]:
     """Return the row numbers of each cluster, by falling strength, then by id."""
     number = rows["cluster"].to_numpy()
-    strength = np.zeros(len(number))
-    if "strength" in rows.column_names:
-        strength = np.nan_to_num(np.array(rows["strength"].to_pylist(), dtype=np.float64))
+    known = rows["strength"].to_pylist() if "strength" in rows.column_names else [0.0] * rows.num_rows
+    strength = np.nan_to_num(np.array(known, dtype=np.float64))
     order = np.lexsort((-strength, number))  # stable: rows come sorted by id
     found, starts = np.unique(number[order], return_index=True)
     return dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True)) if len(found) else {}
