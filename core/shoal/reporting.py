@@ -2,12 +2,13 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from shoal.catalogue import Run
 from shoal.kinds import Visualizer
-from shoal.records import clustering, labelling
+from shoal.records import clustering, labelling, rescuing
 from shoal.report import Fragment, Report, write
 
 
@@ -46,31 +47,43 @@ def steps_table(run: Run) -> pa.Table:
     return pa.Table.from_pylist([{name: getattr(step, name) for name in names} for step in run.record.steps])
 
 
-def clusters_table(run: Run) -> pa.Table:
-    """Return a row a cluster, largest first and noise last: cluster, label, size, reason.
+CLUSTERS = pa.schema(
+    [
+        ("cluster", pa.int32()),
+        ("label", pa.string()),
+        ("first_label", pa.string()),
+        ("size", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
 
-    A run that ended before its clusters has no row; one that ended before their names has numbers for names.
+
+def clusters_table(run: Run) -> pa.Table:
+    """Return a row a cluster, largest first and noise last: cluster, label, first_label, size, reason.
+
+    `first_label` is the label that was changed to tell clusters apart; empty where none was. A run that ended before its
+    clusters has no row; one that ended before their names has numbers for names.
     """
-    schema = pa.schema([("cluster", pa.int32()), ("label", pa.string()), ("size", pa.int64()), ("reason", pa.string())])
     name, labelled = clustering(run.record), labelling(run.record)
     if name is None or not run.done(name):
-        return schema.empty_table()
+        return CLUSTERS.empty_table()
     sizes = run.table(name).group_by("cluster").aggregate([("id", "count")])
     labels = {row["cluster"]: row for row in run.table(labelled).to_pylist()} if labelled else {}
-    rows = []
-    for row in sizes.to_pylist():
-        cluster = row["cluster"]
-        name = labels.get(cluster, {}).get("label") or ("noise" if cluster < 0 else f"cluster_{cluster:02d}")
-        rows.append(
-            {
-                "cluster": cluster,
-                "label": name,
-                "size": row["id_count"],
-                "reason": labels.get(cluster, {}).get("reason") or "",
-            }
-        )
+    rows = [_cluster_row(row["cluster"], row["id_count"], labels.get(row["cluster"], {})) for row in sizes.to_pylist()]
     rows.sort(key=lambda row: (row["cluster"] < 0, -row["size"], row["cluster"]))
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist(rows, schema=CLUSTERS)
+
+
+def _cluster_row(cluster: int, size: int, named: dict[str, Any]) -> dict[str, Any]:
+    label = named.get("label") or ("noise" if cluster < 0 else f"cluster_{cluster:02d}")
+    first = named.get("first_label") or ""
+    return {
+        "cluster": cluster,
+        "label": label,
+        "first_label": first if first != label else "",
+        "size": size,
+        "reason": named.get("reason") or "",
+    }
 
 
 def next_commands(run: Run, out: str | None = None) -> list[str]:
@@ -85,7 +98,8 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
     if run.record.rejected:
         commands.append(f"shoal rejected {where}")
     if clustering(run.record) is not None:
-        commands.append(f"shoal organize {where} --to sorted/ --dry-run")
+        accept = " --accept-rescues" if rescuing(run.record) is not None else ""
+        commands.append(f"shoal organize {where} --to sorted/{accept} --dry-run")
     return [*commands, f"shoal export {where} --as csv --to files/"]
 
 

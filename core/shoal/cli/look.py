@@ -20,7 +20,7 @@ STEPS = Look(
     numbers=("seconds", "rows", "computed", "cached", "failed", "per second"),
     spare=("rows", "per second", "stage", "backend"),
 )
-CLUSTERS = Look(numbers=("cluster", "size"), sentences=("reason",))
+CLUSTERS = Look(numbers=("cluster", "size"), sentences=("reason",), spare=("first_label",))
 RUNS = Look(
     numbers=("images", "clusters", "noise", "rejected", "seconds"),
     spare=("source", "seconds", "rejected", "noise", "pipeline"),

@@ -38,7 +38,8 @@ class Report:
         created: when it started, as people read it.
         summary: figures of the run, (name, value) in the order to show.
         steps: a row a step: step, stage, backend, seconds, rows, computed, cached, failed, rate (rows/s).
-        clusters: a row a cluster: cluster (-1 is noise), label, size, reason.
+        clusters: a row a cluster: cluster (-1 is noise), label, size, reason; `first_label`, where there is that column, is
+            the label that was changed to tell clusters apart.
         rejected: a row a file that is not in the result: path, step, status (`filtered` or `failed`), reason.
         fragments: what the visualisers drew, in order.
         next_commands: what the user may want to type next.

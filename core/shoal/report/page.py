@@ -86,7 +86,7 @@ def render(report: Report) -> str:
         own_script=Markup(own_script),  # noqa: S704
         parts=[(part, Markup(part.html), Markup(part.script)) for part in parts],  # noqa: S704
         steps=_steps(report.steps),
-        clusters=report.clusters.slice(0, MAX_CLUSTERS).to_pylist(),
+        clusters=[{"first_label": "", **row} for row in report.clusters.slice(0, MAX_CLUSTERS).to_pylist()],
         more_clusters=max(0, report.clusters.num_rows - MAX_CLUSTERS),
         statuses=sorted(Counter(report.rejected["status"].to_pylist()).items()),
         more_rejected=max(0, report.rejected.num_rows - MAX_REJECTED),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from shoal.contract import Context, Stage
@@ -22,6 +23,9 @@ from shoal_plugins.visualize._shared import (
 )
 
 
+_MADE = ("suggested", "best", "score", "nearest")  # by every rescuer, all or none
+
+
 @dataclass(frozen=True)
 class _Row:
     source: str  # where its JPEG is; empty where it has none
@@ -29,8 +33,8 @@ class _Row:
     path: str
     caption: str
     suggested: Cluster | None
-    best: Cluster
-    score: float
+    best: Cluster | None
+    score: float | None
     runner_up: Cluster | None
     runner_up_score: float | None
     margin: float | None
@@ -41,6 +45,11 @@ class _Row:
     def agree(self) -> bool:
         """Whether the words and the picture say the same cluster."""
         return self.nearest is not None and self.nearest == self.best
+
+    @property
+    def disagree(self) -> bool:
+        """Whether they say different ones."""
+        return self.nearest is not None and self.best is not None and self.nearest != self.best
 
 
 class Rescue(Visualizer):
@@ -83,7 +92,7 @@ class Rescue(Visualizer):
             "more": looked.num_rows - len(found),
             "noise": noise,
             "unseen": noise - looked.num_rows,
-            "asked": "best" in rows.column_names,
+            "asked": set(_MADE) <= set(rows.column_names),
             "suggestions": waiting,
             "agreed": sum(row.agree for row in found if row.suggested),
             "spoken": any(row.caption for row in found),
@@ -98,8 +107,8 @@ class Rescue(Visualizer):
             path=row["path"],
             caption=cut(row.get("caption")),
             suggested=_cluster(row.get("suggested"), clusters),
-            best=_cluster(row["best"], clusters) or clusters_of(pa.table({"cluster": [row["best"]]}))[0],
-            score=row.get("score") or 0.0,
+            best=_cluster(row["best"], clusters),
+            score=row.get("score"),
             runner_up=_cluster(row.get("runner_up"), clusters),
             runner_up_score=row.get("runner_up_score"),
             margin=row.get("margin"),
@@ -114,17 +123,12 @@ def _cluster(number: int | None, clusters: dict[int, Cluster]) -> Cluster | None
 
 def _looked_at(rows: pa.Table) -> tuple[pa.Table, int]:
     """Return the noise images that a rescuer looked at, suggestions first, and how many suggestions there are."""
-    import pyarrow.compute as pc
-
-    if "best" not in rows.column_names:
+    if not set(_MADE) <= set(rows.column_names):
         return rows.slice(0, 0), 0
-    noise = rows.filter(pc.and_(pc.less(rows["cluster"], 0), pc.is_valid(rows["best"])))
-    order = [(name, way) for name, way in _ORDER if name in noise.column_names]
-    found = noise["suggested"] if "suggested" in noise.column_names else pa.nulls(noise.num_rows, pa.int32())
-    return noise.sort_by(order), noise.num_rows - found.null_count
-
-
-_ORDER = (("suggested", "ascending"), ("score", "descending"), ("id", "ascending"))
+    known = pc.or_(pc.is_valid(rows["best"]), pc.is_valid(rows["nearest"]))
+    noise = rows.filter(pc.and_(pc.less(rows["cluster"], 0), known))
+    order = [("suggested", "ascending"), ("score", "descending"), ("id", "ascending")]
+    return noise.sort_by(order), noise.num_rows - noise["suggested"].null_count
 
 
 @hookimpl

@@ -51,6 +51,14 @@ def test_suggestions_first_by_cluster_and_score() -> None:
     assert "--accept-rescues" in html
 
 
+def test_an_image_without_a_caption_still_has_its_second_opinion() -> None:
+    html = answer(Rescue(), guessed([(None, None, None, None, None, None, 1, 0.8)], [None]))["html"]
+    assert cells(html) == [
+        ["", "img_0003.jpg", "stays noise: no caption", "\u2013", "\u2013", "\u2013", "birds 0.80"],
+    ]  # fmt: skip
+    assert "otherwise" not in html
+
+
 def test_no_noise_nobody_asked_nothing_suggested() -> None:
     assert "No image is noise" in answer(Rescue(), make_rows([0, 1]))["html"]
     assert "No image is noise" in answer(Rescue(), make_rows([]))["html"]
