@@ -22,7 +22,6 @@ from shoal_plugins.visualize._shared import (
     picture_source,
 )
 
-
 _MADE = ("suggested", "best", "score", "nearest")  # by every rescuer, all or none
 
 
