@@ -123,6 +123,7 @@ class Stage(BaseModel, ABC):
         optional: columns that it takes when some earlier step makes them.
         key: `id` when it makes a row an image, `cluster` when it makes a row a cluster.
         shorthand: the option that `--set embed=timm:NAME` sets.
+        aside: options that change how its rows are had, never what they hold (requests at once, time limits).
         resources: what a worker needs.
     """
 
@@ -135,6 +136,7 @@ class Stage(BaseModel, ABC):
     optional: ClassVar[pa.Schema] = NOTHING
     key: ClassVar[Literal["id", "cluster"]] = "id"
     shorthand: ClassVar[str | None] = None
+    aside: ClassVar[tuple[str, ...]] = ()
     resources: ClassVar[Resources] = Resources()
 
     @abstractmethod
@@ -161,11 +163,11 @@ class Stage(BaseModel, ABC):
         """Load weights and heavy libraries into private attributes, once a worker."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what its rows depend on, as JSON values: kind, name, version, options.
+        """Return what its rows depend on, as JSON values: kind, name, version, and the options but those that are `aside`.
 
         A stage whose options point at something that may change (a weights file) adds that thing's hash.
         """
-        options = to_jsonable_python(_ordered(self.model_dump()))
+        options = to_jsonable_python(_ordered(self.model_dump(exclude=set(self.aside))))
         return {"kind": self.kind, "name": self.name, "version": self.version, "options": options}
 
     @classmethod
@@ -206,8 +208,8 @@ class MapStage(Stage):
     Its rows are kept by (fingerprint, id) for ever, so it may read pixels and columns made from them, but no path.
 
     Class attributes:
-        essential: whether an image that it can't answer is rejected; where it is false, the image stays in the result,
-            without this stage's columns, and the reason is told (`shoal rejected`).
+        essential: whether an image that it can't answer is rejected; where it is false, or the step is done for some images
+            only, the image stays in the result, without this stage's columns, and the reason is told (`shoal rejected`).
     """
 
     essential: ClassVar[bool] = True

@@ -10,6 +10,7 @@ from shoal.contract import Batch, Context, ImageSpec, MapStage, RowsFailed
 from shoal.errors import PipelineError
 from shoal.host import Host
 from shoal.kinds import Captioner, Distiller, Sampler, Visualizer
+from shoal.reporting import clusters_table
 from shoal.schema import columns
 
 from .conftest import Go, computed
@@ -290,3 +291,52 @@ def test_forced_rows_are_followed_by_what_is_made_from_them(go: Go, monkeypatch:
     assert {words[0] for words in values(run, "distil", "keywords").values()} == {"photograph"}
     monkeypatch.setattr(Named, "map", whole)
     assert set(computed(go(text)).values()) == {0}
+
+
+def test_an_image_that_was_counted_is_not_rejected_afterwards(go: Go) -> None:
+    """A step with `only` comes after the tables that picked its images: these count what it fails on."""
+    victim = go(HEAD).images["id"][3].as_py()
+    text = (
+        HEAD
+        + f"""
+  - use: sample.first
+  - {{use: embed.colours, as: small, with: {{side: 8, stop_at: {victim}}}, only: sample}}
+  - use: measure.brightness
+    from: small
+  - use: label.numbered
+"""
+    )
+    run = go(text)
+    assert sum(row["size"] for row in clusters_table(run).to_pylist()) == run.record.images == 24
+    assert run.unanswered["step"].to_pylist() == ["small"]
+    assert run.table("small").num_rows == run.table("measure").num_rows == 3
+
+
+@pytest.mark.slow
+def test_parts_on_ray_are_those_of_this_process(go: Go) -> None:
+    import ray
+
+    victim = go(HEAD).images["id"][2].as_py()
+    text = (
+        HEAD
+        + f"""
+  - use: sample.first
+  - {{use: sample.first, as: none, with: {{stop: 0}}}}
+  - {{use: caption.named, only: sample, with: {{miss: {victim}}}}}
+  - {{use: embed.colours, as: small, with: {{side: 8}}, only: none}}
+  - use: distil.echo
+  - use: visualize.drawing
+"""
+    )
+    forced = frozenset({"cluster", "sample", "none", "caption", "distil", "visualize"})
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        there = go(text, where="ray", force=forced)
+    finally:
+        ray.shutdown()
+    here = go(text, force=forced)
+    assert there.record.step("caption").where == "ray: 2 x 1 cpu"
+    for step in ("caption", "distil", "small", "visualize"):
+        assert there.table(step).equals(here.table(step)), step
+    assert there.unanswered.equals(here.unanswered)
+    assert there.unanswered.num_rows == 1

@@ -113,7 +113,8 @@ def _one_pass(
 def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wanted:
     step = group[0]
     rows = state.rows(step)
-    force = any(_forced(state, member, options) for member in group)
+    # What is made of rows that are computed again is computed again, too.
+    force = any(link.name in options.force for member in group for link in _chain(state, member))
     stage = step.stage
     if not isinstance(stage, MapStage):
         raise TypeError(f"{stage.title()} is no map stage")
@@ -123,12 +124,19 @@ def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wa
     return _Wanted(group, asked, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
 
 
-def _forced(state: RunState, step: PlannedStep, options: RunOptions) -> bool:
-    """Tell whether the rows of a map step are computed again: those that are made of such rows are, too."""
-    if step.name in options.force:
-        return True
+def _chain(state: RunState, step: PlannedStep) -> list[PlannedStep]:
+    """Return a map step and the map steps that its rows are made of."""
     makers = [state.plan.step(name) for name in step.makers]
-    return any(_forced(state, maker, options) for maker in makers if isinstance(maker.stage, MapStage))
+    return [step, *(link for maker in makers if isinstance(maker.stage, MapStage) for link in _chain(state, maker))]
+
+
+def _rejects(state: RunState, step: PlannedStep) -> bool:
+    """Tell whether an image that a step can't answer is rejected.
+
+    Not by a step with `only`, nor by one made of its rows: these come after tables in which the image is counted.
+    """
+    essential = isinstance(step.stage, MapStage) and step.stage.essential
+    return essential and not any(link.only for link in _chain(state, step))
 
 
 def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.Table]:
@@ -191,9 +199,8 @@ def _records(state: RunState, entry: _Wanted, wall: float, where: str, limits: s
 
 def _note_failures(state: RunState, step: PlannedStep, ids: pa.Array, failures: dict[str, str]) -> pa.Array:
     """Put the failures of a step into the state; return the ids that it has rows for."""
-    stage = step.stage
     bad = ids.filter(pc.is_in(ids, value_set=pa.array(list(failures), pa.string()))).to_pylist()
-    if isinstance(stage, MapStage) and stage.essential:
+    if _rejects(state, step):
         state.failed |= {image: (step.name, failures[image]) for image in bad if image not in state.failed}
     elif bad:
         state.unanswered[step.name] = {image: failures[image] for image in bad}
