@@ -1,5 +1,6 @@
 """Turns the values of an old file into a pipeline file, the commands to give, and what a user should know."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from shoal.contract import Stage
 from shoal.errors import PipelineError, UsageError
 from shoal.host import Host
-from shoal.migrating.reading import Found
+from shoal.migrating.reading import MOST, Found
 from shoal.migrating.table import Effect, Old, Row, Table
 from shoal.pipeline import load, parse
 from shoal.pipeline.draft import STEP_KEYS
@@ -70,7 +71,7 @@ def build(table: Table, found: Found, host: Host, where: str, shoal_defaults: bo
     made = _without_spare(made, table)
     text = _text(made, table, where)
     parse(text, host, where="the imported pipeline")
-    return Imported(made, text, tuple(gathered.flags), gathered.variables, tuple(gathered.notes))
+    return Imported(made, text, tuple(gathered.flags), gathered.variables, tuple(sorted(gathered.notes, key=_line)))
 
 
 def _effects(table: Table, found: Found, shoal_defaults: bool) -> tuple[list[tuple[Row, Effect]], _Gathered]:
@@ -82,7 +83,8 @@ def _effects(table: Table, found: Found, shoal_defaults: bool) -> tuple[list[tup
             continue
         reason = row.unless(old)
         if reason and given:
-            gathered.notes.append(f"{_place(row, found)}: no effect, because {reason}")
+            never = "; a key is never copied" if row.secret else ""
+            gathered.notes.append(f"{_place(row, found)}: no effect, because {reason}{never}")
         if reason:
             continue
         try:
@@ -95,6 +97,12 @@ def _effects(table: Table, found: Found, shoal_defaults: bool) -> tuple[list[tup
 def _place(row: Row, found: Found) -> str:
     where, key = found.places.get(row.key, ("left out", row.spelled))
     return f"{where}: `{key}`"
+
+
+def _line(note: str) -> int:
+    """Return the line of the old file that a note is about."""
+    found = re.search(r":(\d+): `", note)
+    return int(found[1]) if found else 0
 
 
 def _stages(recipe: Pipeline, host: Host, effects: Sequence[tuple[Row, Effect]]) -> dict[str, type[Stage]]:
@@ -209,5 +217,5 @@ def check_no_problems(found: Found, ignore_unknown: bool) -> None:
     """
     wrong = [*found.problems, *(() if ignore_unknown else found.unknown)]
     if wrong:
-        more = [f"... and {len(wrong) - 30} more"] if len(wrong) > 30 else []
-        raise UsageError("\n".join([*wrong[:30], *more]))
+        more = [f"... and {len(wrong) - MOST} more"] if len(wrong) > MOST else []
+        raise UsageError("\n".join([*wrong[:MOST], *more]))

@@ -8,6 +8,9 @@ from shoal.errors import UsageError
 from shoal.migrating.table import Old, Row, Table, squash
 from shoal.pipeline.nodes import Node, read
 
+MOST = 30
+"""Mistakes of one file that are told."""
+
 
 @dataclass
 class Found:
@@ -74,7 +77,9 @@ class _Reader:
         elif rows:
             self._take(rows[0], key, node)
         else:
-            self.found.unknown.append(f"{node.where}: {self._unknown(section, key, node)}")
+            told = len(self.found.unknown) < MOST
+            said = self._unknown(section, key, node) if told else f"unknown option `{key}`"
+            self.found.unknown.append(f"{node.where}: {said}")
 
     def decide(self) -> None:
         """Choose among several options the one that is in use beside the others."""

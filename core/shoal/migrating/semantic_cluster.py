@@ -158,9 +158,9 @@ EMBEDDING = (
     Row("embedding", "backbone", text, ("embed.model",), "dinov2_vitl14", turn=_embedder,
         keys=("backbone_name", "model", "model_name", "embedding_model", "architecture"),
         note="Also as `vitl14` or `ViT-L/14` beside its provider; an id on the hub or a folder stays as it is."),
-    Row("embedding", "batch size", whole, ("embed.run.batch",), 16, keys=("batch_size", "embedding_batch_size", "batch")),
+    Row("embedding", "batch size", whole, ("embed.run.batch",), 16, keys=("embedding_batch_size", "batch")),
     Row("embedding", "PCA components", or_none(whole), ("reduce.components",), 256,
-        keys=("pca_components", "pca", "pca_dim", "pca_dims", "n_components"), turn=lambda value, old: _pca(value or 0, old),
+        keys=("pca", "pca_dim", "pca_dims", "n_components"), turn=lambda value, old: _pca(value or 0, old),
         note="`reduce` becomes `reduce.pca`, and vectors are brought to length 1 after it, as before; 0 takes no PCA."),
     Row("embedding", "device", text, ("embed.run.gpus", "caption.run.gpus", "$CUDA_VISIBLE_DEVICES"), "auto", anywhere=True,
         turn=_device, note="`cpu` keeps the steps off GPUs, `cuda:1` names the GPU for the command; else Ray places them."),
@@ -215,7 +215,7 @@ CLUSTERING = (
 
 SAMPLING = (
     Row("sampling", "top-K per cluster", whole, ("sample.per_cluster",), 2,
-        keys=("top_k", "k", "topk", "samples_per_cluster", "per_cluster", "num_samples")),
+        keys=("top_k", "k", "samples_per_cluster", "per_cluster", "num_samples")),
     Row("sampling", "strategy", choice("nearest", "farthest", "random", "stratified", furthest="farthest"), ("sample",),
         "nearest", turn=_strategy, keys=("sampling_strategy", "sampling_method")),
 )  # fmt: skip
@@ -245,7 +245,7 @@ OUTPUT = (
         anywhere=True,
         keys=("force_embedding", "force_embeddings", "force_embed", "rerun_embedding", "force_rerun_embedding")),
     Row("output", "force re-run", boolean, ("shoal run --force index,embed",), turn=_force("index", "embed"), anywhere=True,
-        keys=("force", "force_rerun", "force_all"), listed=False, note="Both of the above."),
+        keys=("force", "force_all"), listed=False, note="Both of the above."),
 )  # fmt: skip
 
 NAMING = (

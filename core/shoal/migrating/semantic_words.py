@@ -32,7 +32,7 @@ def _no_endpoint(old: Old) -> str:
 def _scale(scale: str, old: Old) -> Effect:
     if scale == "skip":
         return Effect(("caption=skip",))
-    if old.given("vlm.model"):
+    if old.given("vlm.model_id"):
         return Effect(told="no effect, because a model is named beside it")
     if _endpoint(old):
         raise ValueError("names no model of an endpoint; add `model:` with the name that the endpoint knows")
@@ -91,8 +91,14 @@ def _words(length: tuple[int, int], _: Old) -> Effect:
     return Effect((f"label.min_words={length[0]}", f"label.max_words={length[1]}"))
 
 
-def _keyword_prompt(prompt: str, _: Old) -> Effect:
-    return sets("distil.prompt", prompt)
+def _least(least: int, old: Old) -> Effect:
+    most = old.get("language.label_max_words") or max(least, old.get("language.label_length")[1])
+    return _words((least, most), old)
+
+
+def _most(most: int, old: Old) -> Effect:
+    least = old.get("language.label_min_words") or min(most, old.get("language.label_length")[0])
+    return _words((least, most), old)
 
 
 def _off(flag: str) -> Any:
@@ -112,8 +118,8 @@ VLM = (
         keys=("vlm_scale", "size", "model_scale", "model_size"), turn=_scale,
         note="`small` and `large` are aliases of `caption.model`; `skip` takes `caption.skip`, and clusters are called "
         "`cluster_00` ..."),
-    Row("vlm", "model", _model, ("caption.model",), unless=_skipped, shown="by scale",
-        keys=("model_id", "model_name", "model_path", "vlm_model", "custom_model", "repo_id"), note="An id or a folder."),
+    Row("vlm", "model id", _model, ("caption.model",), unless=_skipped, shown="by scale",
+        keys=("model", "model_name", "model_path", "vlm_model", "custom_model", "repo_id"), note="An id or a folder."),
     Row("vlm", "source",
         choice("huggingface", "modelscope", "local", "endpoint", hf="huggingface", hub="huggingface",
                hugging_face_hub="huggingface",
@@ -122,7 +128,7 @@ VLM = (
         ("caption.source", "caption"), "huggingface", unless=_skipped, turn=_source, keys=("model_source", "vlm_source"),
         shown="Hugging Face", note="An endpoint becomes `caption.openai`; a folder is named by `caption.model`."),
     Row("vlm", "API key", secret, ("caption.key_env",), unless=_no_endpoint, turn=_key, secret=True, shown="none",
-        keys=("api_key", "apikey", "openai_api_key", "key", "token", "api_token", "auth_token"),
+        keys=("openai_api_key", "key", "token", "api_token", "auth_token"),
         note=f"Never copied: `key_env` names the variable that holds it, `{KEY_VARIABLE}` unless the file names another."),
     Row("vlm", "endpoint address", text, ("caption.url",), unless=_skipped, turn=_address, listed=False,
         keys=("api_base", "base_url", "api_url", "url", "endpoint", "endpoint_url", "openai_base_url"),
@@ -136,7 +142,7 @@ VLM = (
         ("caption.dtype",), unless=_skipped, keys=("torch_dtype", "precision", "vlm_dtype"), shown="by device",
         note="shoal takes a half precision on a GPU and float32 on a CPU where it is left out."),
     Row("vlm", "flash attention", boolean, (MOOT,), unless=_skipped, shown="where installed",
-        keys=("flash_attention", "use_flash_attention", "flash_attn", "use_flash_attn", "flash_attention_2"),
+        keys=("use_flash_attention", "flash_attn", "use_flash_attn", "flash_attention_2"),
         note="no effect, because the engines take the fastest attention that is installed"),
     Row("vlm", "caption batch", whole, ("caption.run.batch",), 4, unless=_skipped, turn=_batch,
         keys=("caption_batch_size", "batch_size", "batch"), note="With an endpoint: `caption.concurrency`."),
@@ -158,14 +164,14 @@ LANGUAGE = (
         note="With `{caption_length}`; a brace that is text is doubled."),
     Row("language", "caption length", whole, ("caption.caption_length",), 50, unless=_skipped, anywhere=True,
         keys=("caption_words", "caption_word_count")),
-    Row("language", "keyword prompt", text, ("distil.prompt",), unless=_skipped, turn=_keyword_prompt,
+    Row("language", "keyword prompt", text, ("distil.prompt",), unless=_skipped,
         keys=("keywords_prompt", "keyword_template"), shown="asks for 3 to 8 keywords", note="With `{description}`."),
     Row("language", "label length", span, ("label.min_words", "label.max_words"), (5, 10), unless=_skipped, turn=_words,
         keys=("label_words", "label_length_words", "label_word_range"), shown="5 to 10 words",
         note="`5-10`, `5 to 10`, `[5, 10]` or `{min: 5, max: 10}`."),
-    Row("language", "label min words", whole, ("label.min_words",), unless=_skipped, listed=False,
+    Row("language", "label min words", whole, ("label.min_words",), unless=_skipped, turn=_least, listed=False,
         keys=("min_words", "label_length_min", "min_label_words", "min_label_length", "label_min_length")),
-    Row("language", "label max words", whole, ("label.max_words",), unless=_skipped, listed=False,
+    Row("language", "label max words", whole, ("label.max_words",), unless=_skipped, turn=_most, listed=False,
         keys=("max_words", "label_length_max", "max_label_words", "max_label_length", "label_max_length")),
     Row("language", "label cut", whole, ("label.max_characters",), 512, unless=_skipped,
         keys=("label_max_chars", "label_max_characters", "max_label_chars", "max_chars", "max_characters")),

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 MOOT = "not needed"
@@ -12,6 +13,7 @@ MOOT = "not needed"
 _BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
+@lru_cache(4096)
 def squash(key: str) -> str:
     """Return a key without case, blanks, `_` and `-`: `PCA components`, `pca_components`, `pcaComponents` are one."""
     return re.sub(r"[^0-9a-z]", "", key.lower())
