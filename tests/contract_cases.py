@@ -42,7 +42,35 @@ def transformers(folder: Path) -> Made:
     return {"model": str(folder)}, {}
 
 
+def vlm(folder: Path) -> Made:
+    """A tiny LLaVA with random weights, asked for few words."""
+    from .models.tiny_vlm import make_tiny_vlm
+
+    return {"model": str(make_tiny_vlm(folder)), "max_tokens": 8, "longest_side": 96}, {}
+
+
+def vllm(folder: Path) -> Made:
+    """The same, where vLLM is installed: it has an environment of its own."""
+    from importlib.util import find_spec
+
+    import pytest
+
+    if find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed here; `make test-vllm` checks it")
+    return vlm(folder)
+
+
+def prompt(folder: Path) -> Made:
+    """A captioner to borrow that answers by a rule."""
+    from .plugins.distil.talkers import Parrot
+
+    return {}, {"makers": {"caption": Parrot()}}
+
+
 CASES: dict[str, Callable[[Path], Made]] = {
+    "caption.transformers": vlm,
+    "caption.vllm": vllm,
+    "distil.prompt": prompt,
     "embed.onnx": onnx,
     "embed.timm": timm,
     "embed.transformers": transformers,

@@ -8,7 +8,7 @@ def test_it_keeps_the_contract() -> None:
 ```
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from shoal.kinds import Indexer
 from shoal.testing.common import fail
 from shoal.testing.indexers import check_indexer
 from shoal.testing.maps import check_map
-from shoal.testing.options import check_options
+from shoal.testing.options import check_options, check_pickle
 from shoal.testing.samples import sample_images, sample_rows
 from shoal.testing.tables import check_table
 
@@ -40,6 +40,7 @@ def check_stage(
     atol: float = 0.0,
     source: str | Path | None = None,
     context: Context | None = None,
+    makers: Mapping[str, Stage] | None = None,
 ) -> None:
     """Check that a stage keeps the contract of `shoal.contract` and of its kind.
 
@@ -57,12 +58,15 @@ def check_stage(
             need 1e-5, because libraries add up in another order for another batch.
         source: what an indexer lists. None: a small folder of images made for the check.
         context: threads, GPU and cache folder for `setup` and `run`. None: one thread, no GPU.
+        makers: for a stage that borrows of the stages that it reads: stage by the name of the column that it makes. Its
+            options are checked as they are, its answers once it is bound to these.
 
     Raises:
         AssertionError: one sentence that says which rule is broken, and how.
     """
     where = context or Context()
     check_options(stage)
+    stage = stage if makers is None else _bound(stage, makers)
     if isinstance(stage, Indexer):
         check_indexer(stage, source)
     elif isinstance(stage, MapStage):
@@ -74,3 +78,15 @@ def check_stage(
         check_table(stage, rows if rows is not None else sample_rows(stage, TABLE_ROWS), atol, where)
     else:
         fail(stage, "it is neither a MapStage, a TableStage nor an Indexer, so nothing can run it")
+
+
+def _bound(stage: Stage, makers: Mapping[str, Stage]) -> Stage:
+    bound = stage.bind(makers)
+    if bound.kind != stage.kind:
+        fail(stage, f"bind gave a stage of kind {bound.kind!r}; it must be of the same kind")
+    if bound.bind(makers) != bound or stage.bind(makers) != bound:
+        fail(stage, "bind gives another stage the second time")
+    if bound.produces() != stage.produces():
+        fail(stage, "bind changes what it produces; the columns are joined up before it is called")
+    check_pickle(bound)
+    return bound

@@ -43,6 +43,8 @@ def content(caption: str, language: str = "auto") -> list[str]:
     first: dict[str, tuple[int, int, str]] = {}
     for place, (keyword, words) in enumerate(_keywords(text, spoken, stops)):
         key = keyword.casefold()
+        if not any(character.isalpha() for character in key):  # marks alone, or characters that Unicode has not assigned
+            continue
         counts[key] += 1
         first.setdefault(key, (place, -words, keyword))
     order = sorted(first, key=lambda key: (-counts[key], first[key][0]))
