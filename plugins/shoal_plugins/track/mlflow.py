@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.hooks import hookimpl
+from shoal.text import terminal
 
 if TYPE_CHECKING:
     from shoal.records import RunView, StepRecord
@@ -62,7 +63,7 @@ def _log(client: Any, run: "RunView") -> None:
             "shoal.run": record.id,
             "shoal.status": record.status,
             "mlflow.source.git.commit": record.commit,
-            "shoal.source": record.source,
+            "shoal.source": terminal(record.source),
         }
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
         metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]
@@ -88,12 +89,17 @@ def _experiment(client: Any, run: "RunView") -> str:
 
 
 def _parameters(run: "RunView") -> dict[str, str]:
-    values = {"pipeline": run.record.pipeline}
+    values = {"pipeline": _text(run.record.pipeline)}
     for step in run.record.steps:
         values[f"{step.step}.stage"] = step.stage
         for name, value in step.options.items():
-            values[f"{step.step}.{name}"] = "***" if SECRET.search(name) else str(value)[:PARAMETER_LENGTH]
+            values[f"{step.step}.{name}"] = "***" if SECRET.search(name) else _text(value)
     return values
+
+
+def _text(value: Any) -> str:
+    """Return an option as one line that can't steer a terminal and that every tracking server takes."""
+    return terminal(str(value))[:PARAMETER_LENGTH]
 
 
 def _metrics(run: "RunView") -> dict[str, float]:
