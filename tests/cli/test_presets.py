@@ -1,4 +1,4 @@
-"""Presets by size resolve against the quickstart, and the right one is recommended."""
+"""Presets by size resolve against the recipes, and the right one is recommended."""
 
 from pathlib import Path
 
@@ -38,12 +38,13 @@ def test_the_number_of_images_decides(images: int, name: str) -> None:
     assert fitting(images).name == name
 
 
+@pytest.mark.parametrize("recipe", ["quickstart", "semantic-cluster"])
 @pytest.mark.parametrize("preset", presets(), ids=lambda preset: preset.name)
-def test_every_preset_resolves_against_the_quickstart(preset: Preset, host: Host, models: dict[str, Path]) -> None:
-    asked = load("quickstart", host, preset.overrides)
+def test_every_preset_resolves_against_the_recipes(recipe: str, preset: Preset, host: Host, models: dict[str, Path]) -> None:
+    asked = load(recipe, host, preset.overrides)
     assert asked.step("embed").stage.title() == "embed.transformers"
     stand_in = f"embed.model={models[preset.name]}"  # of the same architecture: planning reads its config
-    planned = plan(load("quickstart", host, with_preset(preset.name, "quickstart", host, [stand_in])))
+    planned = plan(load(recipe, host, with_preset(preset.name, recipe, host, [stand_in])))
     assert planned.step("cluster").sources["embedding"].step == "reduce"
     assert planned.step("visualize").sources["embedding"].step == "position"
 

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shoal.contract import Stage
 from shoal.errors import PipelineError, UsageError
@@ -68,7 +68,7 @@ def build(table: Table, found: Found, host: Host, where: str, shoal_defaults: bo
         made = load(table.recipe, host, list(gathered.overrides))
     except PipelineError as error:
         raise PipelineError(_placed(str(error), gathered.overrides)) from error
-    made = _without_spare(made, table)
+    made = _arranged(made, table)
     text = _text(made, table, where)
     parse(text, host, where="the imported pipeline")
     return Imported(made, text, tuple(gathered.flags), gathered.variables, tuple(sorted(gathered.notes, key=_line)))
@@ -147,11 +147,16 @@ def _placed(message: str, overrides: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _without_spare(pipeline: Pipeline, table: Table) -> Pipeline:
-    """Return the pipeline without the steps that were there for stages which others have replaced."""
+def _arranged(pipeline: Pipeline, table: Table) -> Pipeline:
+    """Return the pipeline without steps that nothing reads any more, and with others done only where they are wanted."""
     read = {name for step in pipeline.steps for name in (*step.sources, *step.only)}
-    kept = tuple(step for step in pipeline.steps if step.name in read or step.name not in table.spare)
-    return Pipeline(f"{table.workflow}-imported", pipeline.description, pipeline.max_failed, kept)
+    kept = [step for step in pipeline.steps if step.name in read or step.name not in table.spare]
+    by_name = {step.name: step for step in kept}
+    for name, reader in table.only_for.items():
+        if name in by_name and reader in by_name:
+            kept.remove(by_name[name])
+            kept.insert(kept.index(by_name[reader]), replace(by_name[name], only=by_name[reader].only))
+    return Pipeline(f"{table.workflow}-imported", pipeline.description, pipeline.max_failed, tuple(kept))
 
 
 def _text(pipeline: Pipeline, table: Table, where: str) -> str:

@@ -45,7 +45,9 @@ def read_old(text: str, where: str, table: Table) -> Found:
         raise UsageError(f"{root.where}: a configuration is a mapping of options (`key: value`); is it the right file?")
     if root is not None and isinstance(root.value, dict) and {"shoal", "steps"} <= set(root.value):
         raise UsageError(f"{where} is a pipeline file of shoal already; `shoal run {where} IMAGES` runs it")
-    reader = _Reader(table, problems)
+    if problems:
+        raise UsageError("\n".join(problems[:MOST]))
+    reader = _Reader(table)
     if root is not None:
         reader.walk(root, "")
     reader.decide()
@@ -55,8 +57,8 @@ def read_old(text: str, where: str, table: Table) -> Found:
 class _Reader:
     """Walks the tree; keys that may mean several options wait until the others are known."""
 
-    def __init__(self, table: Table, problems: list[str]) -> None:
-        self.table, self.found = table, Found(problems=problems)
+    def __init__(self, table: Table) -> None:
+        self.table, self.found = table, Found()
         self.waiting: list[tuple[list[Row], str, str, Node]] = []
 
     def walk(self, node: Node, section: str) -> None:

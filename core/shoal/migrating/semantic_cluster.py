@@ -262,5 +262,6 @@ TABLE = Table(
     "semantic-cluster",
     SECTIONS,
     (*DATA, *EMBEDDING, *CLUSTERING, *SAMPLING, *language.VLM, *language.LANGUAGE, *OUTPUT, *NAMING),
-    spare=("tags", "reduce"),
+    spare=("reduce",),
+    only_for={"tags": "caption"},
 )

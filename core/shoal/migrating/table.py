@@ -135,6 +135,7 @@ class Table:
         sections: the names of its sections in old files, the first one as messages call it.
         rows: its options.
         spare: steps of the recipe that go where no other step names them after all options are set.
+        only_for: steps of the recipe that another step alone reads: they are done for its images only.
         wrappers: names of a mapping around everything.
     """
 
@@ -143,6 +144,7 @@ class Table:
     sections: Mapping[str, tuple[str, ...]]
     rows: tuple[Row, ...]
     spare: tuple[str, ...] = ()
+    only_for: Mapping[str, str] = field(default_factory=dict)
     wrappers: tuple[str, ...] = ("config", "configuration", "settings", "options", "workflow", "pipeline")
 
     def row(self, key: str) -> Row:
