@@ -67,7 +67,15 @@ def prompt(folder: Path) -> Made:
     return {}, {"makers": {"caption": Parrot()}}
 
 
+def openai(folder: Path) -> Made:
+    """A server on loopback that tells mean colours; it ends with the process."""
+    from .plugins.caption.endpoint import started
+
+    return {"model": "painter", "url": started().url, "key_env": "", "longest_side": 64}, {}
+
+
 CASES: dict[str, Callable[[Path], Made]] = {
+    "caption.openai": openai,
     "caption.transformers": vlm,
     "caption.vllm": vllm,
     "distil.prompt": prompt,

@@ -21,6 +21,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.sample.noise",
     "shoal_plugins.caption.vllm",
     "shoal_plugins.caption.transformers",
+    "shoal_plugins.caption.openai",
     "shoal_plugins.caption.tags",
     "shoal_plugins.caption.skip",
     "shoal_plugins.distil.words",

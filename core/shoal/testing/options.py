@@ -45,6 +45,9 @@ def _check_class(stage: Stage) -> None:
         fail(stage, "it accepts unknown options silently; leave `extra='forbid'` in model_config")
     if cls.shorthand is not None and cls.shorthand not in cls.model_fields:
         fail(stage, f"`shorthand` names {cls.shorthand!r}, which is none of its options {list(cls.model_fields)}")
+    for option in cls.aside:
+        if option not in cls.model_fields:
+            fail(stage, f"`aside` names {option!r}, which is none of its options {list(cls.model_fields)}")
 
 
 def _check_schemas(stage: Stage) -> None:
@@ -138,6 +141,8 @@ def _variants(stage: Stage) -> Iterator[tuple[str, Stage]]:
     """Yield the stage with one option changed at a time, where a valid other value is found."""
     dump = stage.model_dump()
     for option, info in type(stage).model_fields.items():
+        if option in stage.aside:
+            continue
         for value in (*_literals(info.annotation), *_others(dump[option])):
             try:
                 other = type(stage).model_validate({**dump, option: value})
