@@ -1,7 +1,7 @@
 """What each kind of table stage promises about its answers, as `shoal.kinds` says."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoal.contract import TableStage
-from shoal.kinds import Clusterer, Labeller, Organizer, Reducer, Sampler, Visualizer
+from shoal.kinds import Clusterer, Labeller, Organizer, Reducer, Rescuer, Sampler, Visualizer
 from shoal.testing.common import fail
 
 Rule = Callable[[TableStage, pa.Table, pa.Table, "Path | None"], str]
@@ -80,6 +80,33 @@ def _labeller(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path |
     return f"cluster {min(missing)} has no label" if missing else ""
 
 
+def _rescuer(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
+    cluster_of = dict(zip(rows["id"].to_pylist(), rows["cluster"].to_pylist(), strict=True))
+    clusters = {*cluster_of.values(), None} - {-1}
+    for row in table.to_pylist():
+        if cluster_of[row["id"]] != -1:
+            return f"image {row['id']} of cluster {cluster_of[row['id']]} has an answer; only noise has"
+        for how in _rescue(row, clusters):
+            return how
+    return ""
+
+
+def _rescue(row: dict[str, Any], clusters: set[int | None]) -> Iterator[str]:
+    """Yield what is wrong with a rescuer's row."""
+    for name in ("suggested", "best", "runner_up", "nearest"):
+        if row[name] not in clusters:
+            yield f"{name} is {row[name]}, and there is no such cluster; null stands for none"
+    for name, score in (("best", "score"), ("runner_up", "runner_up_score"), ("nearest", "nearest_score")):
+        if (row[name] is None) != (row[score] is None):
+            yield f"{name} is {row[name]} and {score} is {row[score]}; both are null, or neither"
+        if row[score] is not None and not -1 <= row[score] <= 1:
+            yield f"{score} is {row[score]:g}; a cosine lies in -1 to 1"
+    if row["suggested"] not in (None, row["best"]):
+        yield f"cluster {row['suggested']} is suggested, and the best is {row['best']}"
+    if row["runner_up"] is not None and (row["best"] is None or row["runner_up_score"] > row["score"]):
+        yield f"the runner-up has {row['runner_up_score']:g}, and the best {row['score'] or 0:g}"
+
+
 def _organizer(stage: TableStage, rows: pa.Table, table: pa.Table, folder: Path | None) -> str:
     sources, targets = table["source"].to_pylist(), table["target"].to_pylist()
     if None in sources or None in targets:
@@ -112,6 +139,7 @@ _RULES: dict[type[Any], Rule] = {
     Clusterer: _clusterer,
     Sampler: _sampler,
     Labeller: _labeller,
+    Rescuer: _rescuer,
     Organizer: _organizer,
     Visualizer: _visualizer,
 }

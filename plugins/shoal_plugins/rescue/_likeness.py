@@ -23,6 +23,11 @@ LONGEST = 8000
 BLOCK = 1024
 """Texts, and noise images, that are held as vectors at once."""
 
+DIGITS = 5
+"""Decimals of a cosine; what lies beyond is rounding, and would part clusters that are equally like."""
+TIE = 1.5 * 10.0**-DIGITS
+"""Margins up to this are none."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -78,7 +83,7 @@ def joined(parts: list[Ranking]) -> Ranking:
 
 def cosines(rows: "Floats", clusters: "Floats") -> "Floats":
     """Return the cosines of unit vectors, shape (rows, clusters); -inf where one of the two is zeros."""
-    found = rows @ clusters.T
+    found = np.round(rows @ clusters.T, DIGITS)
     found[~rows.any(axis=1)] = -np.inf
     found[:, ~clusters.any(axis=1)] = -np.inf
     return np.asarray(found, dtype=np.float32)

@@ -1,6 +1,8 @@
 """Any model of sentence-transformers as text embedder: from a folder, or by name from the Hugging Face hub."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +64,7 @@ def _load(model: str, revision: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     folder = Path(model).is_dir()
-    with hub_access(wanted=not folder) as why:
+    with hub_access(wanted=not folder) as why, _quiet():
         try:
             return SentenceTransformer(
                 model,
@@ -76,4 +78,24 @@ def _load(model: str, revision: str, device: str) -> Any:
             if folder:
                 message = f"{model} can't be loaded as a model of sentence-transformers ({first_line(error)})"
                 raise StageError(f"{message}; give a folder that its `save` wrote, with safetensors") from error
-            raise hub_error(model, error, why, INSTEAD) from error
+            told = str(hub_error(model, error, why, INSTEAD))
+            raise StageError(told.replace("`model`", "`text_model`")) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence progress bars, and warnings that repeat the error."""
+    from transformers.utils import logging as transformers_logging
+
+    logger, bars = logging.getLogger("sentence_transformers"), transformers_logging.is_progress_bar_enabled()
+    level, other = logger.level, transformers_logging.get_verbosity()
+    logger.setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        transformers_logging.set_verbosity(other)
+        if bars:
+            transformers_logging.enable_progress_bar()

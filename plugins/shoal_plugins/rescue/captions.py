@@ -24,7 +24,7 @@ class Captions(Rescuer):
     Captions and labels become vectors of a text model. A cluster's `score` is the larger of two cosines: the caption of the
     noise image with the cluster's label, and with the mean of the captions of its members (those that have one: its
     representatives, or all with `--set caption.only=all`, which finds more). Over `threshold` the likest cluster is
-    suggested, unless another is exactly as like. Beside it stands what the picture says, whatever the words say:
+    suggested, unless another is as like. Beside it stands what the picture says, whatever the words say:
     `nearest`, the cluster whose centroid is nearest in the embedding.
 
     An image without a caption, or with one that the text model can't read, has no score, and still has its `nearest`. A
@@ -114,9 +114,11 @@ class Captions(Rescuer):
     def _table(self, ids: pa.ChunkedArray, clusters: "NDArray[np.int32]", said: "Ranking", seen: "Ranking") -> pa.Table:
         import numpy as np
 
+        from shoal_plugins.rescue._likeness import TIE
+
         margin = said.score - said.runner_up_score
         alone = (said.best >= 0) & (said.runner_up < 0)
-        clear = alone | ((margin > 0) & (margin >= np.float32(self.min_margin)))
+        clear = alone | ((margin > TIE) & (margin >= np.float32(self.min_margin)))
         sure = clear & (said.score >= np.float32(self.threshold))
         if self.agree:
             sure &= said.best == seen.best
