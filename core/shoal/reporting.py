@@ -98,7 +98,7 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
     if run.record.rejected:
         commands.append(f"shoal rejected {where}")
     if clustering(run.record) is not None:
-        accept = " --accept-rescues" if rescuing(run.record) is not None else ""
+        accept = " --accept-rescues" if run.record.noise and rescuing(run.record) is not None else ""
         commands.append(f"shoal organize {where} --to sorted/{accept} --dry-run")
     return [*commands, f"shoal export {where} --as csv --to files/"]
 
