@@ -55,7 +55,7 @@ class Prompt(Distiller):
     )
     min_keywords: int = Field(3, ge=1, le=50, description="Keywords that the prompt asks for at least.")
     max_keywords: int = Field(8, ge=1, le=50, description="Keywords that the prompt asks for, and that are kept, at most.")
-    max_tokens: int = Field(96, ge=8, le=4096, description="Tokens after which an answer is cut off.")
+    max_tokens: int = Field(96, ge=1, le=4096, description="Tokens after which an answer is cut off.")
 
     _captioner: Captioner | None = PrivateAttr(None)
 

@@ -120,7 +120,8 @@ def _change(index: int, name: Name, evidence: Evidence) -> list[str]:
     clash = f" like cluster{'s' if len(name.against) > 1 else ''} {', '.join(map(str, name.against))}"
     before = f'it was "{name.first}"{clash if name.against else ""}'
     if name.told is None:
-        return [f"{before}, and no keyword within the limits tells them apart" if name.against else f"{before}, a name that is taken"]
+        why = "and no keyword within the limits tells them apart" if name.against else "a name that is taken"
+        return [f"{before}, {why}"]
     places = [evidence.clusters.index(cluster) for cluster in name.against]
     there = _holding(places, name.told, evidence)
     here = _holding([index], name.told, evidence)

@@ -180,7 +180,9 @@ class TestToldApart:
         rows = name([self.PLAIN, self.PLAIN, self.PLAIN])
         assert [row["label"] for row in rows] == ["fish", "fish 2", "fish 3"]
         assert rows[2]["told_apart_from"] == [0, 1]
-        assert rows[2]["reason"].endswith('; it was "fish" like clusters 0, 1, and no keyword within the limits tells them apart.')
+        assert rows[2]["reason"].endswith(
+            '; it was "fish" like clusters 0, 1, and no keyword within the limits tells them apart.'
+        )
 
     def test_nearly_the_same_labels_clash_too(self) -> None:
         grey = [["grey harbour", "boat"], ["grey harbour", "boat"], ["grey harbour"], ["grey harbour"]]
