@@ -109,7 +109,7 @@ def test_what_is_imported_runs(fresh: Made) -> None:
     other = ("--set", "embed.fit=crop", "--set", "caption=tags", "--on", "local")  # tags of the captioned images only
     answer = call(*shlex.split(run)[1:], *other, "--json")
     assert answer.code == 0, answer.err
-    rows = {step["name"]: step["rows"] for step in answer.json["steps"]}
+    rows = {step["step"]: step["rows"] for step in answer.json["steps"]}
     assert rows["tags"] == rows["caption"]
     assert call(*shlex.split(export)[1:]).code == 0
     assert Path("res/workflow/S2_clustering.csv").is_file()

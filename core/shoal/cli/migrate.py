@@ -28,7 +28,7 @@ def import_config(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     json: Json = False,
 ) -> None:
-    """Turn the configuration of an old workflow into a pipeline file and the commands to give.
+    """Make a pipeline file of an old configuration.
 
     What the file leaves out gets the old workflow's defaults, so that results stay alike; what has no effect is told.
     """

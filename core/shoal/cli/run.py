@@ -42,7 +42,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the run's record as JSON.")] = False,
 ) -> None:
-    """Run a pipeline over images: index, embed, cluster, name, draw.
+    """Run a pipeline over images: embed, cluster, name, draw.
 
     What the folder of --out holds already is not computed again; a run that was stopped goes on.
     """
