@@ -225,7 +225,7 @@ class _Maker:
         elif isinstance(error, (_Gone, ImageTimeout)):
             self.passing[image] = str(error)
         else:
-            self.passing[image] = f"{type(error).__name__}: {error}"
+            self.passing[image] = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
 
     def keep(self) -> None:
         """Write the rows as one part file, and the reasons of the failures as another; both sorted by id."""

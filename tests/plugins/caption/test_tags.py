@@ -102,7 +102,7 @@ def test_a_wrong_probability_is_told(wrong: float) -> None:
 
 def test_a_missing_row_is_told() -> None:
     column = pa.array([None], pa.list_(pa.float32(), 1000))
-    with pytest.raises(StageError, match="let embed.lite0 make them"):
+    with pytest.raises(StageError, match=r"let embed\.lite0 make them"):
         Tags().map(Batch(pa.table({"id": ["a"], "probabilities": column})))
 
 
