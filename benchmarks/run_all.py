@@ -16,8 +16,8 @@ from common import CACHE, RESULTS, ROOT
 from table import ORDER, PAGE, page
 
 HERE = Path(__file__).parent
-QUICK = {name: ["--quick"] for name in ("embedding", "incremental", "memory", "startup")} | {"report": ["--images", "300"]}
-WITH_PICTURES = ("embedding", "incremental", "startup")
+QUICK = {name: ["--quick"] for name in ORDER if name not in ("clustering", "report")} | {"report": ["--images", "300"]}
+WITH_PICTURES = ("captions", "embedding", "incremental", "rescue", "startup")
 
 
 def main() -> None:

@@ -58,6 +58,21 @@ def test_benchmark_of_memory_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_benchmark_of_rescue_runs(tmp_path: Path) -> None:
+    for number, colour in enumerate(["navy", "orange", "white"]):
+        (tmp_path / "photos" / colour).mkdir(parents=True)
+        for shade in range(9):
+            picture = Image.new("RGB", (200, 160), colour)
+            picture.paste((25 * shade, 10, 10), (20 * number, 10, 80 + 40 * number, 100 + shade))
+            picture.save(tmp_path / "photos" / colour / f"{shade}.webp")
+    result = benchmark("rescue", tmp_path / "result.json", "--photos", tmp_path / "photos")
+    assert result["photos"] == 27
+    assert [len(setting["curve"]) for setting in result["settings"]] == [15] * 4
+    assert str(tmp_path) not in json.dumps(result)
+
+
+@pytest.mark.slow
 def test_pictures_are_the_same_every_time_and_all_different(photographs: Path, tmp_path: Path) -> None:
     code = f"""
 import sys; sys.path.insert(0, {str(BENCHMARKS)!r})
