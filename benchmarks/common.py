@@ -118,17 +118,21 @@ def quiet(trials: Mapping[str, Sequence[Trial]]) -> dict[str, Any]:
     return {"quiet": middle <= QUIET, "others_median_cores": round(middle, 2), "others_max_cores": round(max(seen), 2)}
 
 
-def fresh(command: Sequence[str | Path], timeout: float = 1800, environment: Mapping[str, str] | None = None) -> Trial:
+def fresh(
+    command: Sequence[str | Path], timeout: float = 1800, environment: Mapping[str, str] | None = None,
+    python: str | Path = sys.executable,
+) -> Trial:  # fmt: skip
     """Run a Python command in a fresh process; return the JSON object that it prints last, and `wall` seconds.
 
     Args:
         command: arguments of the interpreter.
         timeout: seconds.
         environment: variables to set besides.
+        python: the interpreter, of another environment where a rival has one of its own.
     """
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=timeout, check=False,
+        [str(python), *map(str, command)], capture_output=True, text=True, timeout=timeout, check=False,
         env={**os.environ, **(environment or {})},
     )  # fmt: skip
     wall = time.perf_counter() - began

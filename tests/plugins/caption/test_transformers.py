@@ -193,7 +193,8 @@ def test_aliases_needs_and_identity(tiny, tmp_path):
 
 def test_importing_it_loads_nothing_heavy():
     code = (
-        "import sys\nfrom shoal_plugins.caption.transformers import Transformers\nfrom shoal_plugins.caption.vllm import Vllm\n"
+        "import sys\nfrom shoal_plugins.caption.transformers import Transformers\n"
+        "from shoal_plugins.caption.vllm import Vllm\n"
         "Transformers().produces(); Vllm(tensor_parallel=2).needs(); Vllm().identity()\n"
         "print(sorted({'torch', 'transformers', 'vllm', 'huggingface_hub', 'PIL'} & set(sys.modules)))"
     )

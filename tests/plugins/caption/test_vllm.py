@@ -26,8 +26,7 @@ description: Captions a folder
 steps:
   - use: index.folder
   - use: caption.vllm
-    model: {model}
-    max_tokens: 12
+    with: {{model: {model}, max_tokens: 12}}
 """
 
 
