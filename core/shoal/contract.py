@@ -199,7 +199,12 @@ def _ordered(value: Any) -> Any:
 
 
 def _fresh_private(cls: type[BaseModel]) -> dict[str, Any] | None:
-    return {name: attr.get_default() for name, attr in cls.__private_attributes__.items()} or None
+    """Return private attributes as they are before `setup`, each default made anew."""
+    found: dict[str, Any] = {}
+    for name, attribute in cls.__private_attributes__.items():
+        factory: Callable[[], Any] | None = attribute.default_factory  # type: ignore[assignment]
+        found[name] = factory() if factory else attribute.get_default()
+    return found or None
 
 
 class MapStage(Stage):
