@@ -1,9 +1,12 @@
 """Looking at runs: `runs`, `show`, `rejected`, `report`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from ..plugins.caption.endpoint import Handler, serving
 from .conftest import Made, call
 
 NOWHERE = "holds no shoal run; make one with `shoal run quickstart IMAGES --out"
@@ -137,3 +140,41 @@ def test_nothing_else_is_made_of_a_failed_run(failed: tuple[Path, str], tmp_path
         assert f"run {failed[1]} ended before" in answer.sentence
         assert answer.sentence.endswith("give the same `shoal run` again to go on")
     assert not (tmp_path / "sorted").exists()
+
+
+CAPTIONED = """shoal: 1
+name: captioned
+max_failed: 0.5
+steps:
+  - use: index.folder
+  - use: caption.openai
+    with: {model: painter, url: "URL", retries: 0, longest_side: 64}
+"""
+
+
+def test_answers_that_are_missing_are_listed_beside_the_rejected_files(tmp_path: Path) -> None:
+    def mute(handler: Handler, body: dict[str, Any], number: int) -> bool:
+        if number == 2:
+            handler.refuse(400, "\x1b[31mnot [bold]this one")
+        return number == 2
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number * 80, 0, 0)).save(photos / f"{number}.png")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    with serving() as server:
+        server.behave = mute
+        (tmp_path / "captioned.yaml").write_text(CAPTIONED.replace("URL", server.url))
+        made = call("run", tmp_path / "captioned.yaml", photos, "--out", tmp_path / "out", "--on", "local")
+    assert made.code == 0, made.err
+    answer = call("rejected", tmp_path / "out")
+    assert answer.out.startswith("1 of 4 files rejected\n")
+    assert "1 answer missing, its image is in the result\n" in answer.out
+    assert "the endpoint answered 400: not [bold]this one" in answer.out
+    assert "\x1b" not in answer.out
+    failed, missed = call("rejected", tmp_path / "out", "--json").json
+    assert failed["path"].endswith("broken.jpg")
+    assert failed["status"] == "failed"
+    assert set(missed) == set(failed) == {"path", "step", "status", "reason"}
+    assert (missed["step"], missed["status"]) == ("caption", "unanswered")

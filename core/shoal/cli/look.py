@@ -26,6 +26,8 @@ RUNS = Look(
     spare=("source", "seconds", "rejected", "noise", "pipeline"),
     paths=("source",),
 )
+UNANSWERED = "unanswered"
+"""Status of an image of the result that a step had no answer for."""
 REJECTED = Look(paths=("path",), sentences=("reason",), spare=("status", "step"))
 
 
@@ -105,14 +107,24 @@ def steps(run: "Run") -> None:
 
 
 def rejected(out_: Out, run: RunName = None, json: Json = False) -> None:
-    """List the files that are not in the result, and why."""
+    """List files that are not in the result, answers that are missing, and why.
+
+    With --json one list: `status` is `filtered` or `failed` for files that are not in the result, and `unanswered` for
+    images of the result that lack what a step makes, such as a caption.
+    """
     import shoal
 
     opened = shoal.open(out_, run)
-    files = opened.rejected
+    files, missed = opened.rejected, opened.unanswered
     if json:
-        out_json(files.to_pylist())
-    elif files.num_rows:
+        out_json([*files.to_pylist(), *({**row, "status": UNANSWERED} for row in missed.to_pylist())])
+        return
+    if files.num_rows:
         arrow(f"{files.num_rows:,} of {opened.record.files:,} files rejected", files, REJECTED)
     else:
         out(f"none of the {opened.record.files:,} files was rejected; {quoted('shoal', 'show', out_)} shows the result")
+        out()
+    if missed.num_rows:
+        lone = missed.num_rows == 1
+        told = "answer missing, its image is" if lone else "answers missing, their images are"
+        arrow(f"{missed.num_rows:,} {told} in the result", missed, REJECTED)
