@@ -107,7 +107,7 @@ def steps(run: "Run") -> None:
 
 
 def rejected(out_: Out, run: RunName = None, json: Json = False) -> None:
-    """List files that are not in the result, answers that are missing, and why.
+    """List rejected files and missing answers, and why.
 
     With --json one list: `status` is `filtered` or `failed` for files that are not in the result, and `unanswered` for
     images of the result that lack what a step makes, such as a caption.
@@ -123,7 +123,6 @@ def rejected(out_: Out, run: RunName = None, json: Json = False) -> None:
         arrow(f"{files.num_rows:,} of {opened.record.files:,} files rejected", files, REJECTED)
     else:
         out(f"none of the {opened.record.files:,} files was rejected; {quoted('shoal', 'show', out_)} shows the result")
-        out()
     if missed.num_rows:
         lone = missed.num_rows == 1
         told = "answer missing, its image is" if lone else "answers missing, their images are"
