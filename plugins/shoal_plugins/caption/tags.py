@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHANCE = 2 / CLASSES
 """A class under twice its chance is not even a guess."""
+OFTEN = 1.25
+"""A wide word gathers much by chance: it must be so many times as probable as its share of the classes."""
 ABOVE = 2
 """Broader words behind the first: "fish ...; animals" says more than a list of all that holds."""
 
@@ -30,8 +32,8 @@ class Tags(Captioner):
 
     "Fish: coho salmon (41 %), sturgeon (17 %), gar (9 %); animals." The probabilities of the 1000 ImageNet classes come
     from `embed.lite0`. First stands the broader word that tells most among those whose classes together are probable
-    enough, then the likeliest classes, then wider words that hold, too. An image that nothing fits well is "Unclear:
-    perhaps ...", and where no class is likelier than by chance just "Unclear.".
+    enough, then the likeliest of its classes, then wider words for it, then likely classes of other kinds. An image that
+    nothing fits well is "Unclear: perhaps ...", and where no class is likelier than by chance just "Unclear.".
 
     Take it when no vision-language model is at hand: it costs nothing. It is no description: it knows neither action,
     light nor viewpoint, counts nothing, and has no word outside ImageNet's thousand classes (there is no wind turbine and
@@ -45,10 +47,11 @@ class Tags(Captioner):
     tags: int = Field(3, ge=1, le=20, description="Classes named at most, the likeliest first.")
     min_probability: float = Field(0.05, ge=0, le=1, description="Probability from which on a class is named.")
     broader: float = Field(
-        0.5,
+        0.2,
         gt=0,
         le=1,
-        description='Probability from which on a broader word ("fish", "tools") is named: the sum over its classes.',
+        description='Probability from which on a broader word ("fish", "tools") is named, summed over its classes; at '
+        "least 1.25 times its share of ImageNet's classes, so 0.5 for animals.",
     )
     style: Literal["sentence", "words"] = Field(
         "sentence", description="`sentence` tells probabilities; `words` is the words alone, the same ones, by commas."
@@ -79,18 +82,26 @@ class Tags(Captioner):
 
         if not (np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1 + 1e-3):
             raise StageError("a probability is no number from 0 to 1; run the embedder that made it again (--force)")
-        order = np.argsort(-probabilities, kind="stable")[: self.tags]
-        named = {best_class_name(int(number)): float(probabilities[number]) for number in order}
-        sure = {name: share for name, share in named.items() if share >= max(self.min_probability, CHANCE)}
-        head, *above = self._broader(probabilities) or [""]
-        if not sure and not head:
-            return self._unclear([name for name, share in named.items() if share >= CHANCE])
-        narrow = {name: share for name, share in sure.items() if name not in (head, *above)}
+        order = [int(number) for number in np.argsort(-probabilities, kind="stable")[: self.tags]]
+        sure = [number for number in order if probabilities[number] >= max(self.min_probability, CHANCE)]
+        chain = self._broader(probabilities)
+        if not sure and not chain:
+            return self._unclear([best_class_name(number) for number in order if probabilities[number] >= CHANCE])
+        head, *above = [word.name for word in chain] or [""]
+        narrow = [number for number in sure if best_class_name(number) not in (head, *above)]
+        within = {number for number in narrow if chain and number in chain[0].classes}
+        listed = [
+            ", ".join(self._told(probabilities, number) for number in narrow if (number in within) == inside)
+            for inside in (True, False)
+        ]
         if self.style == "words":
-            return ", ".join(word for word in (head, *narrow, *above) if word)
-        listed = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in narrow.items())
-        first = ": ".join(part for part in (head, listed) if part)
-        return _sentence("; ".join(part for part in (first, ", ".join(above)) if part))
+            return ", ".join(part for part in (head, *listed, *above) if part)
+        first = ": ".join(part for part in (head, listed[0]) if part)
+        return _sentence("; ".join(part for part in (first, ", ".join(above), listed[1]) if part))
+
+    def _told(self, probabilities: "NDArray[np.float32]", number: int) -> str:
+        name = best_class_name(number)
+        return name if self.style == "words" else f"{name} ({100 * probabilities[number]:.0f} %)"
 
     def _unclear(self, guesses: list[str]) -> str:
         """Return what is said where nothing is likely."""
@@ -98,8 +109,8 @@ class Tags(Captioner):
             return ", ".join(guesses) or "unclear"
         return f"Unclear: perhaps {', '.join(guesses)}." if guesses else "Unclear."
 
-    def _broader(self, probabilities: "NDArray[np.float32]") -> list[str]:
-        """Return the broader words that hold: the one that tells most, then wider ones, the narrowest of them first.
+    def _broader(self, probabilities: "NDArray[np.float32]") -> list[Word]:
+        """Return the broader words that hold: the one that tells most, then wider ones of its kind, the narrowest first.
 
         What a word tells is `weight * p * log2(p / share of classes)`, as `label.tags` weighs words.
         """
@@ -107,14 +118,15 @@ class Tags(Captioner):
 
         words, covers, prior, weights = _broad_words()
         mass = np.minimum(covers @ probabilities.astype(np.float64), 1.0)
-        holds = np.flatnonzero(mass >= self.broader)
+        holds = np.flatnonzero(mass >= np.maximum(self.broader, OFTEN * prior))
         if not len(holds):
             return []
         told = weights[holds] * mass[holds] * np.log2(np.maximum(mass[holds] / prior[holds], 1e-12))
         best = int(holds[np.argmax(told)])
-        wider = [other for other in holds if prior[other] > prior[best] and weights[other] == 1]
+        akin = covers[holds] @ covers[best] > 0
+        wider = [other for other in holds[akin] if prior[other] > prior[best] and weights[other] == 1]
         chain = sorted(wider, key=lambda other: (prior[other], words[other].name))[:ABOVE]
-        return [words[number].name for number in (best, *chain)]
+        return [words[number] for number in (best, *chain)]
 
 
 def _sentence(text: str) -> str:

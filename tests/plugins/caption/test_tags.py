@@ -59,8 +59,12 @@ def test_what_the_options_change() -> None:
     assert say(fish, min_probability=0.5) == "Fish; animals."
 
 
+def test_classes_of_other_kinds_come_last() -> None:
+    assert say({HAMMER: 0.3, TENCH: 0.25}) == "Hand tools: hammer (30 %); tools; tench (25 %)."
+
+
 def test_classes_that_no_broader_word_holds_together_are_named_alone() -> None:
-    assert say({HAMMER: 0.3, TENCH: 0.25}) == "Hammer (30 %), tench (25 %)."
+    assert say({HAMMER: 0.3, TENCH: 0.25}, broader=0.5) == "Hammer (30 %), tench (25 %)."
 
 
 def test_an_image_that_nothing_fits_is_unclear() -> None:
