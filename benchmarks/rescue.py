@@ -1,6 +1,6 @@
 """Measures `rescue.captions` on photographs of known classes that are hidden in noise: precision and recall.
 
-    python benchmarks/rescue.py [--quick] [--seeds 10] [--hidden 30] [--photos FOLDER_OF_CLASS_FOLDERS]
+    python benchmarks/rescue.py [--quick] [--seeds 40] [--hidden 30] [--photos FOLDER_OF_CLASS_FOLDERS]
 
 The photo set is run through `quickstart` once. Then, for each seed, 30 clustered photos are drawn and called noise;
 representatives, labels and centroids are made anew without them, and the stage answers. A suggestion is right where most
@@ -36,6 +36,8 @@ from shoal_plugins.sample.nearest import Nearest
 
 THRESHOLDS = [round(0.05 * step, 2) for step in range(4, 19)]
 CONTEXT = Context(threads=os.cpu_count() or 1)
+PER_CLUSTER = 5
+"""Representatives of a cluster, as the recipe says."""
 SETTINGS = [(labels, which) for which in ("representatives", "all") for labels in ("label.keywords", "label.tags")]
 
 
@@ -70,7 +72,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     made = parser(__doc__, "rescue")
-    made.add_argument("--seeds", type=int, default=10)
+    made.add_argument("--seeds", type=int, default=40)
     made.add_argument("--hidden", type=int, default=30)
     options = made.parse_args()
     if options.quick:
@@ -133,7 +135,9 @@ def hide(photos: Photos, seed: int, count: int, labels: str, which: str) -> Answ
 def described(rows: pa.Table, labels: str, which: str) -> pa.Table:
     """Return the rows with labels, and with captions where the recipe makes them."""
     if which == "representatives":
-        picked = Nearest().run(rows.select(["id", "embedding", "cluster"]), CONTEXT)["id"].combine_chunks()
+        picked = (
+            Nearest(per_cluster=PER_CLUSTER).run(rows.select(["id", "embedding", "cluster"]), CONTEXT)["id"].combine_chunks()
+        )
         wanted = pc.or_(pc.is_in(rows["id"], value_set=picked), pc.less(rows["cluster"], 0))
         for name in ("caption", "keywords"):
             place = rows.column_names.index(name)

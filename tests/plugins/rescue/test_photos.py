@@ -66,7 +66,10 @@ def hide(photos: pa.Table, seed: int, everything: bool) -> pa.Table:
         }
     )
     labels = dict(zip(*Tags().run(rows, Context()).select(["cluster", "label"]).to_pydict().values(), strict=True))
-    picked = {*Nearest().run(rows, Context())["id"].to_pylist(), *photos["id"].take(pa.array(hidden)).to_pylist()}
+    picked = {
+        *Nearest(per_cluster=5).run(rows, Context())["id"].to_pylist(),
+        *photos["id"].take(pa.array(hidden)).to_pylist(),
+    }
     captions = [
         caption if everything or key in picked else None
         for key, caption in zip(photos["id"].to_pylist(), photos["caption"].to_pylist(), strict=True)
