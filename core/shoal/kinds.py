@@ -197,6 +197,19 @@ class Rescuer(TableStage):
         )  # fmt: skip
 
 
+class Evaluator(TableStage):
+    """Tells how good the clusters are: a row a cluster, and figures of the whole set.
+
+    What it says of a cluster is its own choice of columns. Figures of the whole set go to `context.note("metrics", {...})`,
+    names to numbers, and a judgement to `context.note("verdict", "PASS")`: they stand in the run's record, the report, MLflow,
+    and steer `shoal tune`. Files for scripts (a matrix) lie in `context.folder`.
+    """
+
+    kind: ClassVar[str] = "evaluate"
+    key = "cluster"
+    consumes: ClassVar[pa.Schema] = columns(embedding=vector(), cluster=pa.int32())
+
+
 class Organizer(TableStage):
     """Plans where each file goes. It moves nothing: the journal carries the plan out, and undo is its inverse."""
 
@@ -231,6 +244,6 @@ class Visualizer(TableStage):
 
 
 KINDS: tuple[type[Stage], ...] = (
-    Indexer, Thumbnailer, Embedder, Reducer, Clusterer, Sampler, Captioner, Distiller, Labeller, Rescuer, Organizer,
-    Visualizer,
+    Indexer, Thumbnailer, Embedder, Reducer, Clusterer, Sampler, Captioner, Distiller, Labeller, Rescuer, Evaluator,
+    Organizer, Visualizer,
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from shoal.contract import Context, TableStage
 from shoal.errors import StageError
-from shoal.kinds import Visualizer
+from shoal.kinds import Evaluator, Visualizer
 from shoal.runner.jobs import noting
 from shoal.schema import ID
 from shoal.store import Folder, RowStore, TableStore
@@ -138,9 +138,9 @@ class TableJob:
         return rows
 
     def _folder(self) -> Path | None:
-        if not isinstance(self.stage, Visualizer):
+        if not isinstance(self.stage, (Visualizer, Evaluator)):
             return None
-        folder = self.answer.files.local_or_raise(f"drawing {self.stage.title()}")
+        folder = self.answer.files.local_or_raise(f"what {self.stage.title()} writes")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
