@@ -7,14 +7,14 @@ from pydantic import Field
 
 from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
-from shoal.kinds import Clusterer
+from shoal_plugins.cluster._noise import WithNoise
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class Dbscan(Clusterer):
+class Dbscan(WithNoise):
     """Joins images that lie within `eps` of each other in dense places; the rest is noise (-1).
 
     Take it for small sets, or where the share of noise must be bounded: `noise_control` takes the smallest `eps` that
@@ -24,6 +24,8 @@ class Dbscan(Clusterer):
 
     `strength` is 1 for the core of a cluster and eps / core distance at its border; `outlier` is 1 - eps / core distance,
     0 for the core. The core distance of an image is that to its `min_samples`-th neighbour, itself counted.
+    `noise: nearest` sends each noise image to the cluster whose centroid (mean of the members that were found) is nearest;
+    it keeps `strength` 0 and its `outlier`. `max_noise_ratio` bounds the noise before that.
     Fewer images than `min_samples` are all noise with `fixed_eps`; `noise_control` lowers `min_samples` to their number
     then, so that its bound holds for every set. Images that are all alike are one cluster if there are `min_samples`.
     Memory grows with the number of pairs within `eps`: take `cluster.hdbscan` for large sets.
@@ -70,7 +72,9 @@ class Dbscan(Clusterer):
         labels = self._fit(points, chord, least, context)
         nearness = chord / np.maximum(core, chord)
         strength = nearness**2 if self.metric == "cosine" else nearness
-        return note_result(clusters_table(rows, labels, strength, 1 - strength, self.produces()), context.note)
+        inside = np.where(labels == NOISE, 0, strength)
+        labels = self.settle(vectors, labels, self.metric == "cosine", context)
+        return note_result(clusters_table(rows, labels, inside, 1 - strength, self.produces()), context.note)
 
     def _reach(
         self, points: "NDArray[np.float64]", least: int, context: Context

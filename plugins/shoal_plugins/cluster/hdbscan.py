@@ -3,15 +3,15 @@
 from typing import ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shoal.contract import Context, Resources, Stage
 from shoal.errors import StageError
 from shoal.hooks import hookimpl
-from shoal.kinds import Clusterer
+from shoal_plugins.cluster._noise import WithNoise
 
 
-class Hdbscan(Clusterer):
+class Hdbscan(WithNoise):
     """Finds clusters of any number, shape and density, and leaves as noise (-1) what belongs to none.
 
     The default of shoal. Take it on short vectors (`reduce.umap` or `reduce.pca` first): with more than some 60
@@ -21,6 +21,10 @@ class Hdbscan(Clusterer):
 
     Fewer images than `min_cluster_size` are all noise. Images whose vectors are all the same are one cluster of
     strength 1, if they are enough for one. A set without any split is all noise.
+
+    `noise: nearest` leaves no image out where there is a cluster: each noise image goes to the cluster whose centroid (mean
+    of the members that were found, in the space that was clustered) is nearest. It keeps its `strength` of 0 and its
+    `outlier`, so that it can be told from the members; numbers go by the sizes with it.
 
     Backends: `hdbscan` was the fastest on CPUs at every size measured (1,000 to 100,000 rows, cold process) and knows all
     options; `fast_hdbscan` knows no alpha, `sklearn` and `cuml` know no persistence.
@@ -32,6 +36,7 @@ class Hdbscan(Clusterer):
     name: ClassVar[str] = "hdbscan"
     shorthand: ClassVar[str | None] = "min_cluster_size"
     resources: ClassVar[Resources] = Resources(gpus=1.0)
+    aside: ClassVar[tuple[str, ...]] = ("samples_within_size",)  # it refuses options, and changes no row
 
     min_cluster_size: int | None = Field(5, ge=2, description="Fewest images of a cluster; null takes `min_samples`.")
     min_samples: int = Field(2, ge=2, le=30, description="Neighbours that make a place dense: more give more noise.")
@@ -42,6 +47,11 @@ class Hdbscan(Clusterer):
     selection_persistence: float = Field(
         0.4, ge=0.0, le=1.0, description="Clusters that live through less density (1 / distance) than this are merged."
     )
+    samples_within_size: bool = Field(
+        False,
+        description="Refuse a `min_samples` over `min_cluster_size`, which HDBSCAN allows and the workflow "
+        "`structural-clusters` does not.",
+    )
     alpha: float = Field(1.0, gt=0.0, le=10.0, description="Divides distances where clusters are merged; 1 is the paper's.")
     metric: Literal["euclidean", "cosine"] = Field(
         "euclidean", description="cosine: vectors are divided by their L2 norm, distances are chords (0 to 2)."
@@ -49,6 +59,15 @@ class Hdbscan(Clusterer):
     backend: Literal["auto", "cuml", "fast_hdbscan", "hdbscan", "sklearn"] = Field(
         "auto", description="Library; auto: cuml where the step has a GPU and the options allow it, else hdbscan."
     )
+
+    @model_validator(mode="after")
+    def _bounds(self) -> "Hdbscan":
+        if self.samples_within_size and self.min_samples > self.fewest:
+            raise ValueError(
+                f"min_samples ({self.min_samples}) is over min_cluster_size ({self.fewest}); lower it, or raise "
+                "min_cluster_size"
+            )
+        return self
 
     @property
     def fewest(self) -> int:
@@ -70,6 +89,8 @@ class Hdbscan(Clusterer):
         if self.metric == "cosine":
             vectors = unit_rows(vectors)
         labels, strength, outlier = fit(backend, vectors, self)
+        strength = (labels >= 0) * strength
+        labels = self.settle(vectors, labels, self.metric == "cosine", context)
         return note_result(clusters_table(rows, labels, strength, outlier, self.produces()), context.note)
 
     def _choose(self, context: Context) -> str:
