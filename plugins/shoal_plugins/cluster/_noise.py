@@ -28,7 +28,7 @@ class WithNoise(Clusterer):
     )
 
     def identity(self) -> dict[str, Any]:
-        """Return the options; a `noise` of `separate` is left out, as answers from before there was a choice are the same."""
+        """Return the options; `noise: separate` is left out: answers from before there was a choice are the same."""
         identity = super().identity()
         if self.noise == "separate":
             del identity["options"]["noise"]
