@@ -29,11 +29,13 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.label.tags",
     "shoal_plugins.label.keywords",
     "shoal_plugins.rescue.captions",
+    "shoal_plugins.evaluate.purity",
     "shoal_plugins.organize.folders",
     "shoal_plugins.visualize.map",
     "shoal_plugins.visualize.grid",
     "shoal_plugins.visualize.sizes",
     "shoal_plugins.visualize.labels",
     "shoal_plugins.visualize.rescue",
+    "shoal_plugins.visualize.scatter",
     "shoal_plugins.track.mlflow",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shoal.contract import Context, TableStage
-from shoal.kinds import Visualizer
+from shoal.kinds import Evaluator, Visualizer
 from shoal.schema import ID, fits
 from shoal.testing.answers import check_answers
 from shoal.testing.common import difference, explain, fail, not_finite, schema_difference
@@ -72,7 +72,7 @@ def _all_alike(rows: pa.Table) -> pa.Table:
 
 def _answer(stage: TableStage, rows: pa.Table, context: Context, what: str) -> pa.Table:
     with tempfile.TemporaryDirectory(prefix="shoal-check-") as folder:
-        own = dataclasses.replace(context, folder=Path(folder)) if isinstance(stage, Visualizer) else context
+        own = dataclasses.replace(context, folder=Path(folder)) if isinstance(stage, (Visualizer, Evaluator)) else context
         try:
             table = stage.run(rows, own)
         except Exception as error:

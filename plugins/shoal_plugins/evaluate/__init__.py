@@ -1,0 +1,1 @@
+"""Built-in evaluators: how good clusters are."""
