@@ -16,6 +16,7 @@ from shoal.journal import Receipts
 from shoal.kinds import Organizer
 from shoal.pipeline.messages import validate
 from shoal.pipeline.nodes import wrap
+from shoal.pipeline.overrides import value_of
 from shoal.records import labelling, rescuing
 from shoal.text import terminal
 
@@ -41,6 +42,26 @@ def organizer(run: Run, host: Host, options: dict[str, Any]) -> Organizer:
     if not isinstance(made, Organizer):
         raise UsageError(f"{cls.title()} is no organiser")
     return made
+
+
+def option(text: str) -> tuple[str, Any]:
+    """Return the name and the value of `NAME=VALUE`, an option of an organiser as `--set` takes it; the value is YAML.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    name = name.strip().removeprefix("organize.")
+    if not (equals and name):
+        raise UsageError(f"--set {text}: write OPTION=VALUE, such as yolo_images=images")
+    return name, value_of(value, f"--set {text}").plain()
+
+
+def without_labels(plan: pa.Table) -> pa.Table:
+    """Return what an organiser of sets with side-cars missed: source, missing. No row where it looks for none."""
+    if "missing" not in plan.column_names:
+        return pa.table({"source": pa.array([], pa.string()), "missing": pa.array([], pa.string())})
+    return plan.select(["source", "missing"]).filter(pc.is_valid(plan["missing"]))
 
 
 def make_plan(run: Run, stage: Organizer, *, accept_rescues: bool = False) -> pa.Table:
@@ -143,6 +164,7 @@ def remember(run: Run, root: Path, receipts: Receipts, plan: pa.Table) -> None:
     for row in receipts.table.to_pylist():
         reason = f" ({row['reason']})" if row["reason"] else ""
         log.append(terminal(f"{row['status']}: {row['source']} -> {row['target']}{reason}"))
+    log += [terminal(f"missing: {row['source']} has no {row['missing']}") for row in without_labels(plan).to_pylist()]
     run.folder.write("organization_log.txt", ("\n".join(log) + "\n").encode())
 
 

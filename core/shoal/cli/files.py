@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shoal.journal import Progress, Receipts
 
 SHOWN = 20
+MISSING = 5
 DONE = {"copy": "copied", "move": "moved", "hardlink": "linked"}
 GOOD = ("done", "present", "undone", "planned")
 PLAN = Look(paths=("source", "target"), sentences=("reason",))
@@ -41,6 +42,13 @@ def organize(
     sidecars: Annotated[
         str | None, typer.Option(help="Extensions of files that go with their image, such as .txt,.json.")
     ] = None,
+    yolo: Annotated[
+        bool, typer.Option("--yolo", help="The images are a YOLO set: the label lab/a.txt goes with img/a.jpg.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="OPTION=VALUE of the organiser, such as yolo_images=images; may be repeated."),
+    ] = None,
     accept_rescues: Annotated[
         bool,
         typer.Option("--accept-rescues", help="Put noise images into the cluster that the run's rescue step suggests."),
@@ -57,7 +65,7 @@ def organize(
     from shoal import journal
     from shoal.errors import UsageError
     from shoal.host import Host
-    from shoal.organizing import check_target, make_plan, organizer, remember, suggestions
+    from shoal.organizing import check_target, make_plan, option, organizer, remember, suggestions
 
     if mode not in DONE:
         raise UsageError(f"--mode is copy, move or hardlink, not {mode!r}")
@@ -66,13 +74,15 @@ def organize(
     host = Host()
     opened = shoal.open(out_, run, host=host)
     check_target(opened, to)
-    plan = make_plan(opened, organizer(opened, host, {"rule": rule, "sidecars": sidecars}), accept_rescues=accept_rescues)
+    options = {"rule": rule, "sidecars": sidecars, "yolo": yolo or None} | dict(option(text) for text in set_ or ())
+    plan = make_plan(opened, organizer(opened, host, options), accept_rescues=accept_rescues)
     waiting = None if accept_rescues else suggestions(opened)
     if waiting is not None and waiting.num_rows:
         say(f"{_images(waiting.num_rows)} of the noise have a suggested cluster; --accept-rescues puts them there")
+    _tell_missing(plan)
     if dry_run or not yes:
         shown = journal.preview(plan, to, mode)  # type: ignore[arg-type]
-        shown = shown.append_column("rescued", plan["rescued"])  # a row a row of the plan, in its order
+        shown = _with_facts(shown, plan)
         out_json(shown.to_pylist()) if json and dry_run else _preview(shown, opened.record.source, to, mode)
     if dry_run:
         return
@@ -82,7 +92,7 @@ def organize(
     with closing(_Line()) as line:
         receipts = journal.organize(plan, to, mode, on_progress=line)  # type: ignore[arg-type]
     remember(opened, to.absolute(), receipts, plan)
-    _tell(receipts, to, json)
+    _tell(receipts, _with_facts(receipts.table, plan), to, json)
     if not json:
         out_next([quoted("shoal", "undo", to)])
 
@@ -104,7 +114,7 @@ def undo(
     if receipts is None:
         out_json([]) if json else out(f"{to}: nothing to undo")
         return
-    _tell(receipts, to, json)
+    _tell(receipts, receipts.table, to, json)
 
 
 def export(
@@ -158,6 +168,25 @@ def _preview(plan: "pa.Table", source: str, to: Path, mode: str) -> None:
         say(f"... and {plan.num_rows - SHOWN:,} more; --dry-run --json prints all")
 
 
+def _with_facts(table: "pa.Table", plan: "pa.Table") -> "pa.Table":
+    """Return receipts, a row a row of the plan and in its order, with what only the plan knows."""
+    for name in ("rescued", "missing"):
+        if name in plan.column_names:
+            table = table.append_column(name, plan[name])
+    return table
+
+
+def _tell_missing(plan: "pa.Table") -> None:
+    """Say which images have no label file, where the organiser looks for them."""
+    from shoal.organizing import without_labels
+
+    found = without_labels(plan)
+    if found.num_rows:
+        say(f"{_images(found.num_rows)} without a label file, which --json lists all; the first:")
+        for row in found.slice(0, MISSING).to_pylist():
+            say(f"  {row['source']}: {row['missing']}")
+
+
 def _images(number: int) -> str:
     return f"{number:,} image" if number == 1 else f"{number:,} images"
 
@@ -183,14 +212,14 @@ class _Line:
             say()
 
 
-def _tell(receipts: "Receipts", to: Path, json: bool) -> None:
+def _tell(receipts: "Receipts", rows: "pa.Table", to: Path, json: bool) -> None:
     """Print what became of the files; exit with 1 where some could not be done."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     bad = [status for status in receipts.counts if status not in GOOD]
     if json:
-        out_json(receipts.table.to_pylist())
+        out_json(rows.to_pylist())
     else:
         out(f"{to}: {_counts(receipts)} in {clock(receipts.seconds)}")
         if bad:

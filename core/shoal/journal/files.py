@@ -20,6 +20,8 @@ STOPS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 CHANGED = "it changed since it was indexed (its bytes have another sha256); index it again"
 
+CHANGED_SIDECAR = "it changed while files were organised; it was left alone, organise again to take it along"
+
 _NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 _NO_FLAG = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 _BLOCK = 1 << 20

@@ -5,7 +5,18 @@ from pathlib import Path
 
 from shoal.errors import JournalError
 from shoal.journal.batches import Work
-from shoal.journal.files import STOPS, RefusedError, copy_to, holds, link_to, publish, same_entry, sha256_of
+from shoal.journal.files import (
+    CHANGED,
+    CHANGED_SIDECAR,
+    STOPS,
+    RefusedError,
+    copy_to,
+    holds,
+    link_to,
+    publish,
+    same_entry,
+    sha256_of,
+)
 from shoal.journal.records import Row
 from shoal.journal.steps import step
 from shoal.journal.store import fsync_folder
@@ -110,6 +121,10 @@ def _place(work: Work, row: Row) -> None:
         raise RefusedError("another file appeared at the target meanwhile; organise again to get a free name") from error
     except FileNotFoundError as error:
         raise RefusedError("the source vanished" if not os.path.lexists(source) else f"{target.parent} vanished") from error
+    except RefusedError as error:
+        if row.sha256 != row.id and str(error) == CHANGED:  # a side-car: nobody indexed it
+            raise RefusedError(CHANGED_SIDECAR) from error
+        raise
     row.state = "published"
     step("published")
 

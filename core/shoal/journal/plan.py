@@ -61,11 +61,15 @@ def prepare(plan: "pa.Table", root: Path, mode: Mode, *, fallback: bool, earlier
         JournalError: hard links were asked for across devices, or the copies do not fit.
     """
     rows = _read(plan, mode)
+    groups = list(_groups(rows))
     devices = [_look(row) for row in rows]
+    asked = {row.seq: row.target for row in rows}
     _find_moved(rows, root, earlier)
+    for group in groups:
+        _follow(group, asked[group[0].seq])
     _copy_before_last_move(rows)
     names = _Names(root, _real_paths(rows) if mode == "move" else set())
-    for group in _groups(rows):
+    for group in groups:
         names.settle(group)
     _check_room(rows, devices, root, fallback=fallback)
     return rows
@@ -120,6 +124,36 @@ def _find_moved(rows: list[Row], root: Path, earlier: Callable[[], Earlier]) -> 
         if known is not None and holds(root / known[0], known[1]):
             row.target, row.sha256 = known
             row.state, row.made, row.reason, row.action = "planned", False, None, "none"
+
+
+def _follow(group: list[Row], asked: str) -> None:
+    """Where an image was moved earlier, to another name than is asked for now, send its side-cars to where it lies.
+
+    Args:
+        group: an image and its side-cars.
+        asked: the target of the image as the plan says it.
+    """
+    leader = group[0]
+    if leader.target == asked:
+        return
+    (folder, stem), (now, new) = _place(asked), _place(leader.target)
+    for row in group[1:]:
+        if row.action == "none":
+            continue  # it was moved earlier, too
+        place, _, name = row.target.rpartition("/")
+        own = place.split("/")
+        shared = next(
+            (n for n, pair in enumerate(zip(folder, own, strict=False)) if pair[0] != pair[1]), min(len(folder), len(own))
+        )
+        between = len(folder) - shared  # folders that the image has of its own: `img`
+        if now[len(now) - between :] == folder[shared:]:
+            row.target = "/".join([*now[: len(now) - between], *own[shared:], new + name[len(stem) :]])
+
+
+def _place(target: str) -> tuple[list[str], str]:
+    """Return the folders of a target and the stem of its name."""
+    folder, _, name = target.rpartition("/")
+    return folder.split("/"), split_name(name)[0]
 
 
 def _copy_before_last_move(rows: list[Row]) -> None:

@@ -47,14 +47,14 @@ def _one(draft: Draft, host: Host, text: str) -> None:
         raise PipelineError("an override is STEP.OPTION=VALUE, STEP=STAGE or KEY=VALUE")
     where = f"--set {text}"
     if len(path) == 1 and path[0] in Head.model_fields:
-        draft.head[path[0]] = _value(value, where)
+        draft.head[path[0]] = value_of(value, where)
     elif len(path) == 1:
         _replace(_step(draft, host, path[0], path), host, value.strip(), where)
     else:
-        _set(_step(draft, host, path[0], path), host, path[1:], _value(value, where))
+        _set(_step(draft, host, path[0], path), host, path[1:], value_of(value, where))
 
 
-def _value(text: str, where: str) -> Node:
+def value_of(text: str, where: str) -> Node:
     """Read a value: YAML where it begins like a list, a mapping or a quoted text, else one plain scalar."""
     text = text.strip()
     if text[:1] not in ("[", "{", "'", '"'):

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
 from shoal.kinds import Organizer
 from shoal.names import collision_key, file_part, split_name, with_counter
 from shoal.schema import ID, columns
+from shoal_plugins.organize._yolo import Extension, FolderName
+from shoal_plugins.organize._yolo import Layout as YoloLayout
 
-Rule = Literal["id@label@original", "label@original", "cluster_id@label", "cluster_id@label@original"]
+Rule = Literal["id@label@original", "label@original", "cluster_id@label", "cluster_id@label@original", "cluster_id"]
 
 NOISE = "noise"
 LABEL_BYTES = 80
@@ -35,18 +37,24 @@ class Folders(Organizer):
     | `label@original` | `Mountain_Landscape/Mountain_Landscape@IMG_1234.jpg` |
     | `cluster_id@label` | `Mountain_Landscape/00@Mountain_Landscape.jpg` |
     | `cluster_id@label@original` | `Mountain_Landscape/00@Mountain_Landscape@IMG_1234.jpg` |
+    | `cluster_id` | `cluster_000/IMG_1234.jpg` |
 
     A cluster without a label is called `cluster_00`. Images in no cluster go to `noise/` and keep their name. Numbers
-    have as many digits as the largest cluster number needs, at least two. Names that collide, whatever their case, get
-    `_1`, `_2` in the order of id and path; so do two clusters whose labels make one folder name. Every part passes
-    `shoal.names.file_part`, so no label or file name leads out of the target folder.
+    have as many digits as the largest cluster number needs, at least two, with `cluster_id` three. Names that collide,
+    whatever their case, get `_1`, `_2` in the order of id and path; so do two clusters whose labels make one folder name.
+    Every part passes `shoal.names.file_part`, so no label or file name leads out of the target folder.
+
+    With `yolo`, every cluster's folder holds `img/` and `lab/`: the label of `.../img/a.jpg` is `.../lab/a.txt`, and goes
+    along under the name that its image gets. Images of one stem (`a.jpg`, `a.png`) share a label; each gets a copy of it.
+    An image without a label file goes alone, and the plan's column `missing` says which file was looked for. Label files
+    without an image in the run stay where they are.
 
     Take it whenever files are to lie by cluster; `shoal organize` carries the plan out, `shoal undo` takes it back.
-    Source: the file naming rules of the workflow `semantic-cluster`.
+    Source: the file naming rules of the workflows `semantic-cluster` and `structural-clusters`.
     """
 
     name: ClassVar[str] = "folders"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     shorthand: ClassVar[str | None] = "rule"
 
     rule: Rule = Field("id@label@original", description="How folders and files are named, see the table above.")
@@ -55,29 +63,42 @@ class Folders(Organizer):
         description="What happens to an image that was found at several paths: `all` organises every file, `first` only the "
         "first path, the others stay where they are.",
     )
-    sidecars: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+    sidecars: Annotated[tuple[Extension, ...], BeforeValidator(_split)] = Field(
         (),
         description="Extensions of files beside an image that go with it and follow its name, as a list or comma-separated: "
         "`.txt,.json,.xmp` takes `IMG_1.txt` and `IMG_1.jpg.xmp` along with `IMG_1.jpg`.",
     )
+    yolo: bool = Field(
+        False,
+        description="Whether the images are a YOLO set, whose label files lie in a folder of their own, `img/a.jpg` and "
+        "`lab/a.txt`: labels then go with their images, and a cluster's folder holds the same two folders.",
+    )
+    yolo_images: FolderName = Field(
+        "img", description="With `yolo`, name of the folder of images; where a path has several, the last one counts."
+    )
+    yolo_labels: FolderName = Field("lab", description="With `yolo`, name of the folder of labels, such as `labels`.")
+    yolo_extension: Extension = Field(".txt", description="With `yolo`, extension of a label file, with its dot.")
 
-    @field_validator("sidecars")
-    @classmethod
-    def _check_sidecars(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for suffix in value:
-            if split_name(f"x{suffix}") != ("x", suffix):
-                raise ValueError(f"{suffix!r} is no extension; write a dot and letters or digits, such as .txt")
-        return value
+    @model_validator(mode="after")
+    def _check_folders(self) -> "Folders":
+        if collision_key(self.yolo_images) == collision_key(self.yolo_labels):
+            raise ValueError(f"yolo_images and yolo_labels are both {self.yolo_images!r}; take two names that differ")
+        return self
 
     def produces(self) -> pa.Schema:
-        """Return `source`, `target` and `sidecar`: true for a file beside the image, whose bytes are not those of the id."""
-        return columns(source=pa.string(), target=pa.string(), sidecar=pa.bool_())
+        """Return `source`, `target`, `sidecar` and `missing`.
+
+        `sidecar` is true for a file that goes with an image, whose bytes are not those of the id; `missing` is the label
+        file that an image of a YOLO set should have and has not, or a sentence where its path can't have one.
+        """
+        return columns(source=pa.string(), target=pa.string(), sidecar=pa.bool_(), missing=pa.string())
 
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return the plan: a row a file, ordered by id and path, side-cars behind their image."""
         labels = rows.column("label").to_pylist() if "label" in rows.column_names else [None] * rows.num_rows
         clusters = rows.column("cluster").to_pylist()
-        layout = _Layout(self.rule, dict(zip(clusters, labels, strict=True)), stems=bool(self.sidecars))
+        stems = bool(self.sidecars) or self.yolo
+        layout = _Layout(self.rule, dict(zip(clusters, labels, strict=True)), stems, self.yolo_images if self.yolo else "")
         images = rows.column("id").to_pylist(), rows.column("paths").to_pylist(), clusters
         order = sorted(zip(*images, strict=True), key=lambda image: image[0])
         known = {path for _, paths, _ in order for path in paths}
@@ -86,10 +107,32 @@ class Folders(Organizer):
             (key, *row)
             for key, paths, cluster in order
             for path in (sorted(paths) if self.duplicates == "all" else paths[:1])
-            for row in _with_sidecars(path, layout.place(cluster, path), self.sidecars, known)
+            for row in self._files(path, layout.place(cluster, path), known)
         ]
         context.note("files", len(planned))
+        if self.yolo:
+            context.note("labels", {"missing": sum(row[-1] is not None for row in planned)})
         return pa.table([list(column) for column in zip(*planned, strict=True)] or [[]] * len(schema), schema=schema)
+
+    def _files(self, path: str, target: str, images: set[str]) -> Iterator[tuple[str, str, bool, str | None]]:
+        """Yield source, target, whether it is a side-car, and what is missing, of an image and the files that go with it."""
+        folder, _, name = target.rpartition("/")
+        stem = split_name(name)[0]
+        beside = [(sidecar.source, f"{folder}/{stem}{sidecar.tail}") for sidecar in find_sidecars(path, self.sidecars)]
+        missing = None
+        if self.yolo:
+            label = YoloLayout(self.yolo_images, self.yolo_labels, self.yolo_extension).label_of(path)
+            if label is None:
+                missing = f"no folder {self.yolo_images!r} in its path"
+            elif os.path.lexists(label):  # also a link that leads nowhere, or a folder: the journal gives the reason
+                cluster = folder.removesuffix(f"/{self.yolo_images}")
+                beside.append((label, f"{cluster}/{self.yolo_labels}/{stem}{self.yolo_extension}"))
+            elif os.path.lexists(path):  # an image that was moved away took its label along
+                missing = label
+        yield path, target, False, missing
+        for source, place in beside:
+            if source not in images:
+                yield source, place, True, None
 
 
 class Sidecar(NamedTuple):
@@ -110,15 +153,6 @@ def find_sidecars(path: str, suffixes: Iterable[str]) -> Iterator[Sidecar]:
                 yield Sidecar(source, tail)
 
 
-def _with_sidecars(path: str, target: str, suffixes: tuple[str, ...], images: set[str]) -> Iterator[tuple[str, str, bool]]:
-    yield path, target, False
-    folder, _, name = target.rpartition("/")
-    stem = split_name(name)[0]
-    for sidecar in find_sidecars(path, suffixes):
-        if sidecar.source not in images:
-            yield sidecar.source, f"{folder}/{stem}{sidecar.tail}", True
-
-
 @dataclass
 class _Layout:
     """Gives every image its folder and a name that nothing else has.
@@ -127,11 +161,13 @@ class _Layout:
         rule: the naming rule.
         labels: cluster number to label or None; noise is -1.
         stems: whether names must differ in their stems, so that side-cars can't collide either.
+        below: folder within a cluster's folder that the images go to; empty: the cluster's folder itself.
     """
 
     rule: Rule
     labels: dict[int, str | None]
     stems: bool
+    below: str = ""
     numbers: dict[int, str] = field(init=False)
     names: dict[int, str] = field(init=False)
     folders: dict[int, str] = field(init=False)
@@ -140,13 +176,13 @@ class _Layout:
 
     def __post_init__(self) -> None:
         clusters = sorted(cluster for cluster in self.labels if cluster >= 0)
-        width = max(2, len(str(max(clusters, default=0))))
+        width = max(3 if self.rule == "cluster_id" else 2, len(str(max(clusters, default=0))))
         self.numbers = {cluster: f"{cluster:0{width}d}" for cluster in clusters}
         self.names = {cluster: self._label(cluster) for cluster in clusters}
         self.folders = self.numbers if self.rule == "id@label@original" else self._distinct()
 
     def _label(self, cluster: int) -> str:
-        label = self.labels[cluster]
+        label = None if self.rule == "cluster_id" else self.labels[cluster]
         return file_part(label, LABEL_BYTES) if label and label.strip() else f"cluster_{self.numbers[cluster]}"
 
     def _distinct(self) -> dict[int, str]:
@@ -163,8 +199,8 @@ class _Layout:
     def place(self, cluster: int, path: str) -> str:
         """Return the target of one file, relative to the root."""
         stem, extension = split_name(path.replace("\\", "/").rpartition("/")[2])
-        if cluster < 0:
-            return self._free(NOISE, file_part(stem), extension)
+        if cluster < 0 or self.rule == "cluster_id":
+            return self._free(NOISE if cluster < 0 else self.folders[cluster], file_part(stem), extension)
         fields = {
             "id": self.numbers[cluster],
             "cluster_id": self.numbers[cluster],
@@ -173,7 +209,8 @@ class _Layout:
         }
         return self._free(self.folders[cluster], "@".join(fields[word] for word in self.rule.split("@")), extension)
 
-    def _free(self, folder: str, stem: str, extension: str) -> str:
+    def _free(self, cluster: str, stem: str, extension: str) -> str:
+        folder = f"{cluster}/{self.below}" if self.below else cluster
         first = (folder, collision_key(stem if self.stems else stem + extension))
         n = self.counters.get(first, 0)
         while True:

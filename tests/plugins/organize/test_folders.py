@@ -72,7 +72,7 @@ def test_the_table_of_rules(rule: str, labelled: list[str], bare: list[str]) -> 
 def test_the_default_rule_and_the_schema() -> None:
     assert Folders().rule == "id@label@original"
     planned = Folders().run(table(ONE), Context())
-    assert planned.schema.names == ["id", "source", "target", "sidecar"]
+    assert planned.schema.names == ["id", "source", "target", "sidecar", "missing"]
     assert planned.column("source").to_pylist() == ["/p/IMG_1234.jpg", "/p/IMG_2.JPG", "/p/x.png"]
     empty = Folders().run(table([]), Context())
     assert empty.num_rows == 0
