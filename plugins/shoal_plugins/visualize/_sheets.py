@@ -1,7 +1,7 @@
 """Thumbnails of a large set as sprite sheets: JPEG files of many small pictures each, so that 50,000 are 500 files."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,31 +35,40 @@ def write_sheets(folder: Path, pictures: Sequence[bytes | None], cell: int, thre
         cell: side of a cell in pixels, at most 255.
         threads: sheets made at once.
     """
+    sizes = []
+    for number, (sheet, some) in enumerate(make_sheets(pictures, cell, threads)):
+        (folder / sheet_name(number)).write_bytes(sheet)
+        sizes.append(some)
+    return np.concatenate(sizes) if sizes else np.zeros((0, 2), dtype=np.uint8)
+
+
+def make_sheets(
+    pictures: Sequence[bytes | None], cell: int, threads: int, quality: int = QUALITY
+) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
+    """Yield each sheet as a JPEG, with the sizes of its pictures: shape (n, 2). See `write_sheets`."""
     starts = range(0, len(pictures), PER_SHEET)
-    sizes = np.zeros((len(pictures), 2), dtype=np.uint8)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        answers = pool.map(lambda start: _write_sheet(folder, start, pictures[start : start + PER_SHEET], cell), starts)
-        for start, answer in zip(starts, answers, strict=True):
-            sizes[start : start + len(answer)] = answer
-    return sizes
+        yield from pool.map(lambda start: _sheet(pictures[start : start + PER_SHEET], cell, quality), starts)
 
 
-def _write_sheet(folder: Path, start: int, pictures: Sequence[bytes | None], cell: int) -> NDArray[np.uint8]:
+def _sheet(pictures: Sequence[bytes | None], cell: int, quality: int) -> tuple[bytes, NDArray[np.uint8]]:
     from PIL import Image
 
     sizes = np.zeros((len(pictures), 2), dtype=np.uint8)
     rows = -(-len(pictures) // COLUMNS)
     sheet = Image.new("RGB", (cell * min(COLUMNS, len(pictures)), cell * rows), (128, 128, 128))
     for place, data in enumerate(pictures):
-        small = _decode(data, cell)
+        small = decode(data, cell)
         if small is not None:
             sheet.paste(small, (place % COLUMNS * cell, place // COLUMNS * cell))
             sizes[place] = small.size
-    sheet.save(folder / sheet_name(start // PER_SHEET), "JPEG", quality=QUALITY)
-    return sizes
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=quality)
+    return file.getvalue(), sizes
 
 
-def _decode(data: bytes | None, cell: int) -> "Image | None":
+def decode(data: bytes | None, cell: int) -> "Image | None":
+    """Return a JPEG as an RGB image that fits into a square of `cell` pixels, or None where it can't be decoded."""
     from PIL import Image
 
     if data is None or not is_jpeg(data):

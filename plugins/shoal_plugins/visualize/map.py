@@ -14,6 +14,7 @@ from shoal.hooks import hookimpl
 from shoal.kinds import Visualizer
 from shoal.schema import columns, vector
 from shoal.vectors import to_numpy
+from shoal_plugins.visualize._points import encoded, legend, paths, positions, strengths
 from shoal_plugins.visualize._shared import Cluster, asset, clusters_of, fragment, html, is_jpeg, summary
 from shoal_plugins.visualize._sheets import COLUMNS, PER_SHEET, write_sheets
 
@@ -57,12 +58,12 @@ class Map(Visualizer):
             return fragment(self, self.heading, body, asset("map.css"))
         numbers = np.array([cluster.number for cluster in clusters])
         places = _flat(to_numpy(rows["embedding"]))
-        which = _positions(rows["cluster"].to_numpy(), numbers)
+        which = positions(rows["cluster"].to_numpy(), numbers)
         order = _drawing_order(places, which, len(clusters))
         data = {
             **_points(places[order], which[order], clusters),
-            **_paths(rows["path"].take(pa.array(order)).to_pylist()),
-            **_strengths(rows, order),
+            **paths(rows["path"].take(pa.array(order)).to_pylist()),
+            **strengths(rows, order),
             "pictures": self._pictures(rows["thumbnail"].take(pa.array(order)), context),
         }
         return fragment(self, self.heading, body, asset("map.css"), _script(data))
@@ -79,13 +80,13 @@ class Map(Visualizer):
             )
         context.note("thumbnails", "sprite sheets")
         sizes = write_sheets(context.folder, pictures, self.cell, context.threads)
-        return {"columns": COLUMNS, "sheet": PER_SHEET, "cell": self.cell, "sizes": _base64(sizes)}
+        return {"columns": COLUMNS, "sheet": PER_SHEET, "cell": self.cell, "sizes": encoded(sizes)}
 
 
 def _script(data: dict[str, Any]) -> str:
     from shoal.report import json_literal
 
-    script = "\n".join(asset(name) for name in ("map_view.js", "map_pictures.js", "map.js"))
+    script = "\n".join(asset(name) for name in ("common.js", "map_view.js", "map_pictures.js", "map.js"))
     return "(() => {\n" + script.replace("__DATA__", json_literal(data)) + "})();\n"
 
 
@@ -95,13 +96,6 @@ def _flat(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     size = min(2, vectors.shape[1])
     places[:, :size] = vectors[:, :size]
     return np.nan_to_num(places, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _positions(cluster: NDArray[np.int32], numbers: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return each row's position in the legend."""
-    known = np.where(cluster < 0, -1, cluster)
-    sorter = np.argsort(numbers)
-    return sorter[np.searchsorted(numbers, known, sorter=sorter)].astype(np.int32)
 
 
 def _drawing_order(places: NDArray[np.float32], which: NDArray[np.int32], count: int) -> NDArray[np.int64]:
@@ -118,39 +112,8 @@ def _drawing_order(places: NDArray[np.float32], which: NDArray[np.int32], count:
 
 
 def _points(places: NDArray[np.float32], which: NDArray[np.int32], clusters: list[Cluster]) -> dict[str, Any]:
-    from shoal.report import shown
-
-    legend = [
-        {"name": shown(c.name), "size": c.size, "colour": c.colour, "noise": c.noise, "number": c.number} for c in clusters
-    ]
     x, y = np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
-    return {"x": _base64(x), "y": _base64(y), "which": _base64(which), "clusters": legend}
-
-
-def _paths(paths: list[str]) -> dict[str, Any]:
-    """Return the paths as folders, each once, and file names."""
-    from shoal.report import shown
-
-    folders: dict[str, int] = {}
-    names, where = [], []
-    for path in paths:
-        folder, slash, name = path.rpartition("/")
-        where.append(folders.setdefault(shown(folder + slash), len(folders)))
-        names.append(shown(name))
-    return {"folders": list(folders), "folder": _base64(np.array(where, dtype=np.int32)), "names": names}
-
-
-def _strengths(rows: pa.Table, order: NDArray[np.int64]) -> dict[str, Any]:
-    """Return membership strengths in steps of 1/255; empty where there are none."""
-    if "strength" not in rows.column_names:
-        return {"strength": ""}
-    values = np.nan_to_num(np.array(rows["strength"].to_pylist(), dtype=np.float32)[order])
-    return {"strength": _base64(np.round(255 * np.clip(values, 0, 1)).astype(np.uint8))}
-
-
-def _base64(array: NDArray[Any]) -> str:
-    """Return the array's bytes; numbers are little-endian, as in every browser."""
-    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
+    return {"x": encoded(x), "y": encoded(y), "which": encoded(which), "clusters": legend(clusters)}
 
 
 @hookimpl

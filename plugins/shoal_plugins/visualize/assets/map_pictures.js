@@ -1,50 +1,3 @@
-// ---- pictures: from the page itself, or from sprite sheets beside it, read when first wanted
-const KEPT_SHEETS = 48; // decoded sheets kept: about 3.5 MB each
-const inPage = Array.isArray(DATA.pictures.data), SIZES = inPage ? null : bytes(DATA.pictures.sizes), images = new Map();
-
-function image(key, source) {
-  let found = images.get(key);
-  if (found) {
-    if (!inPage) { images.delete(key); images.set(key, found); } // youngest last
-    return found;
-  }
-  found = new Image();
-  found.decoding = "async";
-  found.addEventListener("load", () => { found.dataset.ready = "yes"; pictureCame(); });
-  found.src = source;
-  images.set(key, found);
-  if (!inPage && images.size > KEPT_SHEETS) images.delete(images.keys().next().value);
-  return found;
-}
-// Returns [image, x, y, width, height], or null while there is none.
-function picture(i) {
-  if (inPage) {
-    if (!DATA.pictures.data[i]) return null;
-    const found = image(i, "data:image/jpeg;base64," + DATA.pictures.data[i]);
-    return found.dataset.ready ? [found, 0, 0, found.naturalWidth, found.naturalHeight] : null;
-  }
-  const { sheet, cell, columns } = DATA.pictures, width = SIZES[2 * i], height = SIZES[2 * i + 1];
-  if (!width) return null;
-  const number = Math.floor(i / sheet), place = i % sheet;
-  const found = image(number, FILES + "sheet-" + String(number).padStart(5, "0") + ".jpg");
-  return found.dataset.ready ? [found, (place % columns) * cell, Math.floor(place / columns) * cell, width, height] : null;
-}
-// Draws image i into a canvas of its own; tells whether it could.
-function paint(canvas, i, longest) {
-  const found = picture(i);
-  canvas.hidden = !found;
-  if (!found) return false;
-  const [source, x, y, width, height] = found, factor = Math.min(longest / Math.max(width, height), 2);
-  const shownWidth = Math.max(1, Math.round(width * factor)), shownHeight = Math.max(1, Math.round(height * factor));
-  const ratio = Math.min(2, devicePixelRatio || 1);
-  canvas.width = shownWidth * ratio;
-  canvas.height = shownHeight * ratio;
-  canvas.style.width = shownWidth + "px";
-  canvas.style.height = shownHeight + "px";
-  canvas.getContext("2d").drawImage(source, x, y, width, height, 0, 0, canvas.width, canvas.height);
-  return true;
-}
-
 // ---- pictures on the map: as many as fit without covering one another, the same ones while the view only pans
 const PICTURE = 54, MOST_FROM_SHEETS = 400;
 let pictures = inPage && COUNT <= 2000, chosenScale = 0, chosen = [], drawn = [];
@@ -118,11 +71,6 @@ function ring(i, colour, extra) {
   ink.lineWidth = 2.2;
   ink.strokeStyle = colour;
   ink.stroke();
-}
-const theme = {};
-function readTheme() {
-  const style = getComputedStyle(document.documentElement);
-  for (const name of ["ink", "surface", "mark"]) theme[name] = style.getPropertyValue("--" + name).trim() || "#888";
 }
 const MOST_RINGS = 300;
 function drawOver() {

@@ -1,14 +1,3 @@
-"use strict";
-const root = document.currentScript.parentElement;
-const DATA = __DATA__;
-const FILES = "files/";
-const one = (selector) => root.querySelector(selector);
-
-function bytes(text) {
-  const raw = atob(text), made = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) made[i] = raw.charCodeAt(i);
-  return made;
-}
 const X = new Float32Array(bytes(DATA.x).buffer), Y = new Float32Array(bytes(DATA.y).buffer);
 const WHICH = new Int32Array(bytes(DATA.which).buffer), FOLDER = new Int32Array(bytes(DATA.folder).buffer);
 const STRENGTH = bytes(DATA.strength), COUNT = X.length, CLUSTERS = DATA.clusters;
@@ -56,10 +45,6 @@ function pan(dx, dy) {
 // ---- points: discs written straight into pixels; 50,000 take a few milliseconds without any GPU
 const LARGE = 20000; // from here on a moving view is drawn at one pixel a pixel, and sharpened when it rests
 let pixels = null, buffer = null, density = 1, moving = false, restTimer = 0, stale = true, overStale = true;
-function abgr(hex) {
-  const value = parseInt(hex.slice(1), 16);
-  return ((value & 255) << 16) | (value & 0xff00) | (value >> 16);
-}
 const COLOURS = CLUSTERS.map((cluster) => abgr(cluster.colour));
 function radius() {
   const base = Math.min(7, Math.max(1.6, 90 / Math.sqrt(COUNT)));
