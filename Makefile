@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) with what the tests need (some minutes the first time)"
 	$(PIP) "torch==2.13.0"
-	$(PIP) -e ".[dev,cluster,fast,openai,texts,timm,transformers]"
+	$(PIP) -e ".[dev,cluster,fast,openai,structural,texts,timm,transformers]"
 	@.ci/system-packages
 	@touch $@ $(VENV)/.installed
 

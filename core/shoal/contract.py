@@ -38,6 +38,8 @@ class ImageSpec:
         resample: filter of the last scaling step.
         overscan: with `crop`, scale the shorter side to this multiple of the target before cutting: 256 / 224 for the
             usual "resize 256, centre-crop 224".
+        trim: fractions of the upright image that are cut off first: of its height at the top and bottom, of its width at
+            the left and right. What is left counts as the whole image for `fit`.
     """
 
     width: int
@@ -45,6 +47,7 @@ class ImageSpec:
     fit: Fit = "crop"
     resample: Resample = "bicubic"
     overscan: float = 1.0
+    trim: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,15 @@ class MapStage(Stage):
     def image(self) -> ImageSpec | None:
         """The pixels that it wants, or None."""
         return None
+
+    @property
+    def pixels(self) -> ImageSpec | None:
+        """The pixels that it is given: `image`, unless a kind changes what is cut from the file (`Embedder.prepare`)."""
+        return self.image
+
+    def answer(self, batch: Batch) -> pa.Table:
+        """Return what the runner keeps: `map` of the batch, unless a kind changes what `map` gets (`Embedder.prepare`)."""
+        return self.map(batch)
 
     @abstractmethod
     def map(self, batch: Batch) -> pa.Table:

@@ -6,11 +6,15 @@ class from the hook `shoal_stages`, and `shoal.testing.check_stage` tells whethe
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
+from pydantic import Field
 
-from shoal.contract import Batch, Context, MapStage, Stage, TableStage
+from shoal.contract import Batch, Context, ImageSpec, MapStage, RowsFailed, Stage, TableStage
+from shoal.errors import StageError
+from shoal.preparing import PREPARATION_VERSION, Preparation
 from shoal.schema import columns, vector
 
 if TYPE_CHECKING:
@@ -66,9 +70,18 @@ class Thumbnailer(MapStage):
 
 
 class Embedder(MapStage):
-    """Turns pixels into a vector. A simple one gives `size` and `embed`; one with more columns overrides `map` too."""
+    """Turns pixels into a vector. A simple one gives `size` and `embed`; one with more columns overrides `map` too.
+
+    Every embedder has the option `prepare`, and needs no code for it: `map` gets pixels that are prepared already. With
+    `prepare.polarity` it is called twice, and the vectors are averaged; other columns are those of the image itself. Where
+    a subclass has an option `l2` and it is on, the averaged `embedding` has length 1 again.
+    """
 
     kind: ClassVar[str] = "embed"
+
+    prepare: Preparation = Field(
+        Preparation(), description="What is done to the image before the model sees it; nothing by default."
+    )
 
     @property
     @abstractmethod
@@ -88,6 +101,48 @@ class Embedder(MapStage):
         from shoal.vectors import from_numpy
 
         return pa.table([from_numpy(self.embed(batch.images or []))], schema=self.produces())
+
+    @property
+    def pixels(self) -> ImageSpec | None:
+        """The pixels that it wants, trimmed as `prepare` says.
+
+        Raises:
+            StageError: it prepares pixels and asks for none, or a library that preparing needs is missing.
+        """
+        spec = self.image
+        if spec is None:
+            if self.prepare != Preparation():
+                raise StageError(f"{self.title()} asks for no pixels, so there is nothing to prepare; leave `prepare` out")
+            return None
+        self.prepare.check()
+        trim = self.prepare.trim.edges
+        return replace(spec, trim=trim) if any(trim) else spec
+
+    def answer(self, batch: Batch) -> pa.Table:
+        """Return `map` of the prepared images; with `prepare.polarity`, its mean with that of their negatives."""
+        if batch.images is None or not (self.prepare.touches_pixels or self.prepare.polarity):
+            return self.map(batch)
+        if not self.prepare.polarity:
+            return self.map(Batch(batch.rows, self.prepare.prepared(batch.images)))
+        from shoal.vectors import mean
+
+        first, second = (self._whole(Batch(batch.rows, images)) for images in self.prepare.both(batch.images))
+        return mean(first, second, unit=("embedding",) if getattr(self, "l2", False) else ())
+
+    def _whole(self, batch: Batch) -> pa.Table:
+        """Return `map` of all rows: of two passes that each lack some, no mean could be taken."""
+        try:
+            return self.map(batch)
+        except RowsFailed as some:
+            raise next(iter(some.failures.values())) from some
+
+    def identity(self) -> dict[str, Any]:
+        """Return options, and how pixels are prepared beside them where they are: kept rows stay those of none."""
+        identity = super().identity()
+        options = {name: value for name, value in identity["options"].items() if name != "prepare"}
+        if self.prepare == Preparation():
+            return {**identity, "options": options}
+        return {**identity, "options": options, "prepare": {"version": PREPARATION_VERSION, **self.prepare.model_dump()}}
 
 
 class Reducer(TableStage):
@@ -201,8 +256,8 @@ class Evaluator(TableStage):
     """Tells how good the clusters are: a row a cluster, and figures of the whole set.
 
     What it says of a cluster is its own choice of columns. Figures of the whole set go to `context.note("metrics", {...})`,
-    names to numbers, and a judgement to `context.note("verdict", "PASS")`: they stand in the run's record, the report, MLflow,
-    and steer `shoal tune`. Files for scripts (a matrix) lie in `context.folder`.
+    names to numbers, and a judgement to `context.note("verdict", "PASS")`: they stand in the run's record, the report and
+    MLflow, and steer `shoal tune`. Files for scripts (a matrix) lie in `context.folder`.
     """
 
     kind: ClassVar[str] = "evaluate"

@@ -1,5 +1,6 @@
 """Vector columns to and from numpy, without copies."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -29,3 +30,29 @@ def to_numpy(column: pa.ChunkedArray | pa.Array) -> "NDArray[np.float32]":
     if not parts:
         return np.empty((0, size), dtype=np.float32)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def unit_length(rows: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """Return rows of length 1; a row of zeros stays. Each row is summed by itself, so its batch does not matter."""
+    import numpy as np
+
+    lengths = np.array([np.sqrt(np.dot(row, row)) for row in rows.astype(np.float64)]).reshape(-1, 1)
+    scaled: NDArray[np.float32] = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return scaled
+
+
+def mean(first: pa.Table, second: pa.Table, unit: Sequence[str] = ()) -> pa.Table:
+    """Return `first` with each vector column of fixed size replaced by its mean with that of `second`, row by row.
+
+    Args:
+        first: any columns.
+        second: the same columns.
+        unit: vector columns whose means are scaled to length 1.
+    """
+    made = first
+    for place, field in enumerate(first.schema):
+        if pa.types.is_fixed_size_list(field.type) and pa.types.is_floating(field.type.value_type):
+            rows = (to_numpy(first[field.name]) + to_numpy(second[field.name])) / 2  # the same bits in either order
+            rows = unit_length(rows) if field.name in unit else rows
+            made = made.set_column(place, field, from_numpy(rows).cast(field.type))
+    return made

@@ -96,7 +96,9 @@ def _first_line(cls: "type[Stage]") -> str:
 def _one(cls: "type[Stage]", json: bool) -> None:
     import inspect
 
-    options: dict[str, Any] = cls.model_json_schema().get("properties", {})
+    from shoal.pipeline.schema import flat
+
+    options = dict(flat(cls))
     consumes = {field.name: str(field.type) for field in cls.consumes}
     optional = {field.name: str(field.type) for field in cls.optional}
     description = inspect.getdoc(cls) or ""
@@ -133,6 +135,8 @@ def _kind(option: dict[str, Any]) -> str:
         return " | ".join(str(value) for value in option["enum"])
     if "anyOf" in option:
         return " | ".join(_kind(choice) for choice in option["anyOf"])
+    if option.get("type") == "object":
+        return "mapping"
     bounds = {
         "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"
     }  # fmt: skip

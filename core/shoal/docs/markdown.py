@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
+from shoal.pipeline.schema import flat
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table; cells are escaped."""
@@ -37,9 +39,8 @@ def doc(thing: object) -> str:
 
 
 def options(model: type[BaseModel]) -> str:
-    """Return the fields of a model as a table: option, values, default, meaning."""
-    schema = model.model_json_schema()
-    definitions = schema.get("$defs", {})
+    """Return the fields of a model as a table: option, values, default, meaning; a mapping's own fields follow it."""
+    definitions = model.model_json_schema().get("$defs", {})
     rows = [
         (
             f"`{name}`",
@@ -47,7 +48,7 @@ def options(model: type[BaseModel]) -> str:
             code(field["default"]) if "default" in field else "required",
             field.get("description", ""),
         )
-        for name, field in schema.get("properties", {}).items()
+        for name, field in flat(model)
     ]
     return table(("option", "values", "default", "meaning"), rows) if rows else "No options."
 

@@ -4,7 +4,7 @@ The answer for a file depends on its bytes, the wanted size and the limits, neve
 Pillow alone decodes. What becomes of each kind of picture:
 
 - JPEG is decoded at 1/2, 1/4 or 1/8 where that is still no smaller than asked.
-- EXIF orientation is applied (also PNG's and WebP's).
+- EXIF orientation is applied (also PNG's and WebP's); then edges are trimmed, to whole pixels, of which one always stays.
 - Several frames or pages: the first.
 - Palette colours are looked up; 1-bit is black and white; grey is repeated to RGB.
 - Alpha, or a transparent colour, lies over white.
@@ -111,6 +111,9 @@ def _check_spec(spec: "TargetLike") -> None:
     known = spec.fit in ("stretch", "crop", "inside") and spec.resample in ("bilinear", "bicubic", "lanczos")
     if not known or spec.width < 1 or spec.height < 1 or not 1 <= spec.overscan <= 100:
         raise UsageError(f"{spec} can't be made: sizes are at least 1, overscan is 1 to 100, fit and resample as listed")
+    top, bottom, left, right = spec.trim
+    if not (min(spec.trim) >= 0 and top + bottom < 1 and left + right < 1):
+        raise UsageError(f"{spec} can't be made: what is trimmed at two opposite edges is at least 0 and below 1 in sum")
 
 
 def _inline(data: bytes, targets: "Sequence[TargetLike]", wanted: bool, limits: Limits) -> Loaded | None:

@@ -85,7 +85,7 @@ class Child:
             _Died: it crashed or ran out of memory; the child must be closed.
         """
         deadline = time.monotonic() + limits.seconds
-        wishes = [(t.width, t.height, t.fit, t.resample, t.overscan) for t in targets]
+        wishes = [(t.width, t.height, t.fit, t.resample, t.overscan, t.trim) for t in targets]
         head = json.dumps({"size": len(data), "limits": asdict(limits), "targets": wishes, "probe": wanted}).encode()
         self._send(len(head).to_bytes(4, "big") + head, deadline)
         self._send(data, deadline)

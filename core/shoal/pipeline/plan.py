@@ -230,7 +230,7 @@ def _of(source: Source, earlier: Sequence[PlannedStep]) -> str:
 
 def _fingerprint(stage: Stage, inputs: Mapping[str, str]) -> str:
     identity: dict[str, Any] = {"contract": CONTRACT_VERSION, "stage": stage.identity(), "inputs": dict(inputs)}
-    if isinstance(stage, MapStage) and stage.image is not None:
+    if isinstance(stage, MapStage) and stage.pixels is not None:
         identity["image"] = IMAGE_VERSION
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

@@ -3,7 +3,10 @@
 import inspect
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+from pydantic import BaseModel
 
 from shoal.contract import Stage
 from shoal.host import Host
@@ -96,6 +99,23 @@ def _options(stages: dict[str, type[Stage]]) -> dict[str, Any]:
 def _object(model: type[Stage] | type[RunSettings], references: str = "#/$defs/{model}") -> dict[str, Any]:
     made = model.model_json_schema(ref_template=references)
     return {**made, "description": _first_line(model)}
+
+
+def flat(model: type[BaseModel]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each option of a model with its JSON schema; one that is a mapping is followed by its own as `name.option`."""
+    schema = model.model_json_schema()
+    yield from _flat(schema, schema.get("$defs", {}), "")
+
+
+def _flat(schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in schema.get("properties", {}).items():
+        inner = definitions.get(field.get("$ref", "").rpartition("/")[2], {})
+        if "properties" not in inner:
+            yield prefix + name, field
+            continue
+        default = {"default": {}} if "default" in field else {}  # what its options say stands with these
+        yield prefix + name, {"type": "object", **default, "description": field.get("description", "")}
+        yield from _flat(inner, definitions, f"{prefix}{name}.")
 
 
 def _first_line(cls: type) -> str:

@@ -101,7 +101,7 @@ class MapWorker:
 
     def _pixels(self, part: pa.Table) -> "list[dict[ImageSpec, Pixels | Exception]]":
         """Return, a row an image, its pixels for each size that some stage needs of it."""
-        specs = [task.stage.image for task in self.job.tasks]
+        specs = [task.stage.pixels for task in self.job.tasks]
         needs = [part[f"need.{index}"].to_pylist() for index in range(len(specs))]
         rows = zip(part["id"].to_pylist(), part["paths"].to_pylist(), strict=True)
         answer = []
@@ -165,7 +165,7 @@ class _Maker:
         """Take the rows of `part` that this stage needs, in batches."""
         chosen = [row for row, need in enumerate(part[f"need.{self.index}"].to_pylist()) if need]
         self.rows += len(chosen)
-        spec = self.task.stage.image
+        spec = self.task.stage.pixels
         good: list[int] = []
         images: list[Any] = []
         for row in chosen:
@@ -191,7 +191,7 @@ class _Maker:
         if not len(batch):
             return
         try:
-            answer = self.task.stage.map(batch)
+            answer = self.task.stage.answer(batch)
         except RowsFailed as some:
             for row, reason in some.failures.items():
                 self._fail(batch.rows["id"][row].as_py(), reason)

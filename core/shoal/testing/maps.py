@@ -49,7 +49,7 @@ def _check_input(stage: MapStage, batch: Batch) -> None:
 
 def _answer(stage: MapStage, batch: Batch, what: str) -> pa.Table:
     try:
-        table = stage.map(batch)
+        table = stage.answer(batch)
     except Exception as error:
         fail(stage, f"map raised on {what}: {explain(error)}")
     return _checked(stage, batch, table, what)
@@ -100,7 +100,7 @@ def _check_bad_row(stage: MapStage, batch: Batch, whole: pa.Table, atol: float) 
         return
     others = [place for place in range(len(batch)) if place != middle]
     try:
-        mixed = stage.map(spoilt)
+        mixed = stage.answer(spoilt)
     except Exception:  # the runner goes on row by row
         _bad_alone(stage, _take(spoilt, [middle]))
         for place in others:
@@ -129,7 +129,7 @@ def _spoil(stage: MapStage, batch: Batch, place: int) -> Batch | None:
 
 def _bad_alone(stage: MapStage, row: Batch) -> None:
     try:
-        answer = stage.map(row)
+        answer = stage.answer(row)
     except Exception:  # what the contract asks for
         return
     how = not_finite(_checked(stage, row, answer, "a bad row alone"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from shoal.contract import MapStage, Resources, Stage
 from shoal.errors import ShoalError
@@ -143,14 +143,25 @@ def _variants(stage: Stage) -> Iterator[tuple[str, Stage]]:
     for option, info in type(stage).model_fields.items():
         if option in stage.aside:
             continue
-        for value in (*_literals(info.annotation), *_others(dump[option])):
-            try:
-                other = type(stage).model_validate({**dump, option: value})
-            except (ValidationError, ShoalError):
-                continue
-            if getattr(other, option) != getattr(stage, option):
-                yield option, other
-                break
+        for values in _changes(info.annotation, dump[option]):
+            for value in values:
+                try:
+                    other = type(stage).model_validate({**dump, option: value})
+                except (ValidationError, ShoalError):
+                    continue
+                if getattr(other, option) != getattr(stage, option):
+                    yield option, other
+                    break
+
+
+def _changes(annotation: Any, value: Any) -> Iterator[list[Any]]:
+    """Yield other values for an option, and where it is a model with options of its own, for each of these."""
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, dict)):
+        yield [*_literals(annotation), *_others(value)]
+        return
+    for name, info in annotation.model_fields.items():
+        for values in _changes(info.annotation, value[name]):
+            yield [{**value, name: other} for other in values]
 
 
 def _literals(annotation: Any) -> Iterator[Any]:

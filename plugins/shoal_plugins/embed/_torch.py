@@ -10,8 +10,8 @@ from pydantic import Field, PrivateAttr
 from shoal.contract import Context, ImageSpec, Resources
 from shoal.errors import StageError
 from shoal.kinds import Embedder
+from shoal.vectors import unit_length
 from shoal_plugins.embed._session import GPU_BATCH, first_line, padded
-from shoal_plugins.embed._vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

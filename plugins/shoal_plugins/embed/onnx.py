@@ -189,7 +189,7 @@ class Onnx(Embedder):
         elif self.pooling == "mean":
             values = values.mean(axis=1) if values.ndim == 3 else values.mean(axis=(2, 3))
         if self.l2:
-            from shoal_plugins.embed._vectors import unit_length
+            from shoal.vectors import unit_length
 
             values = unit_length(values)
         return values

@@ -64,6 +64,7 @@ class Target(NamedTuple):
     fit: str
     resample: str
     overscan: float
+    trim: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 class TargetLike(Protocol):
@@ -88,6 +89,10 @@ class TargetLike(Protocol):
     @property
     def overscan(self) -> float:
         """Multiple of the target to scale to before a crop."""
+
+    @property
+    def trim(self) -> tuple[float, float, float, float]:
+        """Fractions cut off first, at the top, bottom, left and right."""
 
 
 class Refused(Exception):  # noqa: N818  (an answer about an image, not a fault)

@@ -34,12 +34,27 @@ def render(opened: "ImageFile", data: bytes, targets: Sequence[TargetLike], limi
     size = opened.size if turn < 5 else (opened.height, opened.width)
     reducible = opened.format in ("JPEG", "MPO")
     for target in targets:
-        step = _step(size, target) if reducible else 1
+        frame = _frame(size, target)
+        step = _step((frame[2] - frame[0], frame[3] - frame[1]), target) if reducible else 1
         if step not in bases:
             # One opened image decodes once, at one scale.
             bases[step] = _base(open_image(data, limits) if bases else opened, step, turn)
-        answers.append(_fit(bases[step], size, target))
+        answers.append(_fit(bases[step], size, frame, target))
     return answers
+
+
+def _frame(size: tuple[int, int], target: TargetLike) -> tuple[int, int, int, int]:
+    """Return the part of the upright image that trimming leaves, in its pixels: left, top, right, bottom."""
+    up, down, before, after = target.trim
+    left, right = _kept(size[0], before, after)
+    top, bottom = _kept(size[1], up, down)
+    return left, top, right, bottom
+
+
+def _kept(length: int, before: float, after: float) -> tuple[int, int]:
+    """Return where what stays begins and ends; at least a pixel stays."""
+    first = min(round(before * length), length - 1)
+    return first, max(first + 1, length - round(after * length))
 
 
 def _step(size: tuple[int, int], target: TargetLike) -> int:
@@ -131,29 +146,45 @@ def _upright(image: "Image", turn: int) -> "Image":
     return image.transpose(ways[turn]) if turn in ways else image
 
 
-def _fit(base: "Image", size: tuple[int, int], target: TargetLike) -> "Image":
-    """Scale, cut and return as RGB.
+def _fit(base: "Image", whole: tuple[int, int], frame: tuple[int, int, int, int], target: TargetLike) -> "Image":
+    """Trim, scale, cut and return as RGB.
 
     Args:
         base: the upright picture, which the decoder may have reduced.
-        size: its width and height before that.
+        whole: its width and height before that.
+        frame: the part of it that is left by trimming, as `_frame` gives it.
         target: what to make of it.
     """
     from PIL.Image import Resampling
 
+    size = frame[2] - frame[0], frame[3] - frame[1]
+    trimmed = size != whole
     x, y = _scales(size, target)
     wide, high = target.width, target.height
     if target.fit == "inside":
         wide, high = min(wide, max(1, round(size[0] * x))), min(high, max(1, round(size[1] * y)))
-    if (wide, high) != base.size or target.fit == "crop":
+    if trimmed or (wide, high) != base.size or target.fit == "crop":
         # The part of the original that is kept, in the pixels of the base, whose last row and column may be partial.
         part = (wide / x, high / y) if target.fit == "crop" else size
-        left, top = (size[0] - part[0]) / 2, (size[1] - part[1]) / 2
-        across, down = _reduced(base.width, size[0]), _reduced(base.height, size[1])
+        left, top = frame[0] + (size[0] - part[0]) / 2, frame[1] + (size[1] - part[1]) / 2
+        across, down = _reduced(base.width, whole[0]), _reduced(base.height, whole[1])
         right, bottom = min(base.width, (left + part[0]) / across), min(base.height, (top + part[1]) / down)
         box = (max(0.0, left / across), max(0.0, top / down), right, bottom)
+        if trimmed:
+            base, box = _cut(base, frame, (across, down), box)
         base = base.resize((wide, high), Resampling[target.resample.upper()], box=box, reducing_gap=_GAP)
     return base if base.mode == "RGB" else base.convert("RGB")
+
+
+def _cut(
+    base: "Image", frame: tuple[int, int, int, int], steps: tuple[int, int], box: tuple[float, float, float, float]
+) -> "tuple[Image, tuple[float, float, float, float]]":
+    """Cut the frame out of the base, so that no filter sees what was trimmed; return it and the box within it."""
+    left, top = frame[0] // steps[0], frame[1] // steps[1]
+    right, bottom = -(-frame[2] // steps[0]), -(-frame[3] // steps[1])
+    cut = base.crop((left, top, right, bottom))
+    within = (max(0.0, box[0] - left), max(0.0, box[1] - top), min(box[2] - left, cut.width), min(box[3] - top, cut.height))
+    return cut, within
 
 
 def _reduced(now: int, before: int) -> int:
