@@ -30,6 +30,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.label.keywords",
     "shoal_plugins.rescue.captions",
     "shoal_plugins.evaluate.purity",
+    "shoal_plugins.evaluate.yolo",
     "shoal_plugins.evaluate.truth",
     "shoal_plugins.organize.folders",
     "shoal_plugins.visualize.map",

@@ -1,6 +1,6 @@
 """The graph of nearest neighbours, and what clusters look like in it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,10 +60,11 @@ def _by_faiss(points: "Matrix", k: int, threads: int) -> "tuple[Numbers, str]":
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
     try:
-        index, how = faiss.IndexFlatIP(points.shape[1]), "faiss, exact"
+        flat: Any = faiss.IndexFlatIP(points.shape[1])
+        index, how = flat, "faiss, exact"
         if len(points) > EXACT_ROWS:
             lists = int(len(points) ** 0.5)
-            index, how = faiss.IndexIVFFlat(index, points.shape[1], lists, faiss.METRIC_INNER_PRODUCT), "faiss, approximate"
+            index, how = faiss.IndexIVFFlat(flat, points.shape[1], lists, faiss.METRIC_INNER_PRODUCT), "faiss, approximate"
             index.cp.max_points_per_centroid, index.nprobe = TRAINED_ON, PROBED
             index.train(points)
         index.add(points)
@@ -76,7 +77,7 @@ def _without_self(found: "Numbers", k: int) -> "Numbers":
     """Return the first `k` of each row that are not the row; -1 where fewer were found."""
     own = found == np.arange(len(found))[:, None]
     own[~own.any(axis=1), -1] = True  # among many copies a row may not find itself: its last neighbour goes
-    return found[~own].reshape(len(found), k)
+    return np.asarray(found[~own].reshape(len(found), k))
 
 
 def cross_counts(found: "Numbers", labels: "NDArray[np.int32]", clusters: int) -> "tuple[Numbers, Numbers]":
@@ -101,8 +102,8 @@ def modularity(found: "Numbers", labels: "NDArray[np.int32]", clusters: int) -> 
     cluster, but its edges count. 0 without an edge. Source: M. Newman, PNAS 103, 2006.
     """
     n, k = found.shape
-    left, right = np.repeat(np.arange(n, dtype=np.int64), k), found.reshape(-1)
-    left, right = left[right >= 0], right[right >= 0]
+    there = found.reshape(-1) >= 0
+    left, right = np.repeat(np.arange(n, dtype=np.int64), k)[there], found.reshape(-1)[there]
     edges = np.unique(np.minimum(left, right) * n + np.maximum(left, right))
     if not len(edges):
         return 0.0

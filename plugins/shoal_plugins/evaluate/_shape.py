@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CELLS = 2**22
 """Cells of a matrix against all clusters that are held at once: 32 MiB."""
 
-ROUNDING = 1e-9
-"""Distances below this are rounding errors of sums: the images are the same."""
+ROUNDING = 1e-6
+"""Cosine distances below this are rounding errors of float32 vectors: the images are the same."""
 
 
 @dataclass(frozen=True)
