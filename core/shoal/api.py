@@ -44,7 +44,7 @@ def run(
     host = host or Host()
     made = override(pipeline, host, overrides) if isinstance(pipeline, Pipeline) else load(pipeline, host, overrides)
     planned = make_plan(made)
-    source = _source(images)
+    source = source_of(images)
     store = Store.open(out, create=True)
     trouble: list[str] = []
 
@@ -75,7 +75,7 @@ def open(out: str | Path, run: str | None = None, *, host: Host | None = None) -
     return open_run(Store.open(out), host or Host(), run)
 
 
-def _source(images: str | Path) -> str:
+def source_of(images: str | Path) -> str:
     """Return the place of the images, absolute; one that does not exist leaves no failed run behind."""
     text = str(images)
     place = text if "://" in text else str(Path(text).expanduser().absolute())

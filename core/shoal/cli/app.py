@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from shoal.cli import files, look, migrate, plugins, run
+from shoal.cli import files, look, migrate, plugins, run, tune
 from shoal.cli.console import say
 
 NAME = "shoal"
@@ -27,7 +27,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback(invoke_without_command=True)(_main)
-    for module in (run, look, files, plugins, migrate):
+    for module in (run, tune, look, files, plugins, migrate):
         module.add(app)
     own = {_name(command) for command in app.registered_commands}
     if not own & set(arguments[:1]) and entry_points(group="shoal"):

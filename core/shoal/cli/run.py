@@ -24,10 +24,10 @@ def add(app: typer.Typer) -> None:
 
 def run(
     pipeline: Annotated[
-        str,
+        str | None,
         typer.Argument(metavar="PIPELINE", help="Recipe by name (`shoal recipes` lists them), or path of a pipeline file."),
-    ],
-    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder, file, manifest or URI of images.")],
+    ] = None,
+    images: Annotated[str | None, typer.Argument(metavar="IMAGES", help="Folder, file, manifest or URI of images.")] = None,
     out_: Annotated[str, typer.Option("--out", help="Folder or URI that keeps rows, tables and runs.")] = "out",
     set_: Annotated[
         list[str] | None,
@@ -39,6 +39,9 @@ def run(
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto or ray://HOST:10001.")] = None,
+    from_trial: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Candidate of the last `shoal tune` into --out, over its images.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the run's record as JSON.")] = False,
 ) -> None:
@@ -54,6 +57,7 @@ def run(
 
     if on not in ("auto", "local", "ray"):
         raise UsageError(f"--on is auto, local or ray, not {on!r}")
+    pipeline, images = _what(pipeline, images, from_trial, out_)
     names = frozenset(name.strip() for text in force or [] for name in text.split(",") if name.strip())
     options = RunOptions(where=on, address=address, force=names)  # type: ignore[arg-type]
     host, bar = Host(), Bar(quiet=quiet or json)
@@ -67,6 +71,22 @@ def run(
         out_json(made.record.model_dump(mode="json"))
     else:
         _summary(made, out_)
+
+
+def _what(pipeline: str | None, images: str | None, trial: str | None, out_: str) -> tuple[str, str]:
+    """Return (pipeline, images) that are meant: those that were named, or those of a tuning's candidate."""
+    from shoal.errors import UsageError
+
+    if trial is not None:
+        from shoal.tuning import from_trial
+
+        if pipeline is not None:
+            raise UsageError(f"--from-trial brings the pipeline and its images; leave {pipeline!r} out, or --from-trial")
+        return from_trial(out_, trial)
+    missing = "PIPELINE" if pipeline is None else "IMAGES"
+    if pipeline is None or images is None:
+        raise UsageError(f"missing argument '{missing}'; `shoal run --help` shows how")
+    return pipeline, images
 
 
 class _Advice:

@@ -99,9 +99,26 @@ class Executor:
         Raises:
             UsageError: a job asks for more than the cluster has.
         """
-        if not self._takes_ray(0.0):
+        for number, outcome in self.outcomes(jobs):
+            if isinstance(outcome, Trouble):
+                raise outcome.error()
+            yield number, outcome
+
+    def outcomes(
+        self, jobs: Sequence[tuple[TableJob, Placement]], seconds: float = 0.0
+    ) -> "Iterator[tuple[int, dict[str, Any] | Trouble]]":
+        """Yield (number of the job, its facts or what it failed of) as table jobs end: one that fails ends no other.
+
+        Args:
+            jobs: side by side on Ray, else one after the other.
+            seconds: estimate of the work in one process, to weigh whether Ray pays.
+
+        Raises:
+            UsageError: a job asks for more than the cluster has.
+        """
+        if not self._takes_ray(seconds):
             for number, (job, _) in enumerate(jobs):
-                yield number, job.run()
+                yield number, _answer(job)
             return
         ray = self._start()
         threads = str(os.cpu_count() or 1)
@@ -114,11 +131,7 @@ class Executor:
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
             for reference in ready:
-                with _ray_errors():
-                    answer = ray.get(reference)
-                if isinstance(answer, Trouble):
-                    raise answer.error()
-                yield waiting.pop(reference), answer
+                yield waiting.pop(reference), _received(ray, reference)
 
     def has_gpu(self, placement: Placement) -> bool:
         """Tell whether Ray gives a worker its GPUs. Ray is not started for the question where this machine has none."""
@@ -234,6 +247,16 @@ def _answer(job: TableJob) -> "dict[str, Any] | Trouble":
         return job.run()
     except Exception as error:  # as above
         return Trouble.of(error)
+
+
+def _received(ray: Any, reference: Any) -> "dict[str, Any] | Trouble":
+    """Return what a job on Ray came to; one whose worker died (of memory, most likely) has failed."""
+    try:
+        with _ray_errors():
+            outcome: dict[str, Any] | Trouble = ray.get(reference)
+    except RunFailed as error:
+        return Trouble.of(error)
+    return outcome
 
 
 def _check_reachable(address: str) -> None:

@@ -243,7 +243,7 @@ def table_round(
         elif twin is not None:
             twins[step.name] = twin
         else:
-            jobs.append((step, _job(state, step, ids, executor)))
+            jobs.append((step, table_job(state, step, ids, executor)))
             progress.start(step.name, len(ids))
     for number, facts in executor.answer([(job, placement(step)) for step, job in jobs]):
         step = jobs[number][0]
@@ -255,7 +255,8 @@ def table_round(
     return [records[step.name] for step in steps]
 
 
-def _job(state: RunState, step: PlannedStep, ids: pa.Array, executor: Executor) -> TableJob:
+def table_job(state: RunState, step: PlannedStep, ids: pa.Array, executor: Executor) -> TableJob:
+    """Return the job that answers a table step for some images; the step's digest must be in `state`."""
     stage = step.stage
     if not isinstance(stage, TableStage):
         raise TypeError(f"{stage.title()} is no table stage")
