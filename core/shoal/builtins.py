@@ -38,6 +38,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.visualize.sizes",
     "shoal_plugins.visualize.labels",
     "shoal_plugins.visualize.rescue",
+    "shoal_plugins.visualize.preparation",
     "shoal_plugins.visualize.scatter",
     "shoal_plugins.track.mlflow",
 )

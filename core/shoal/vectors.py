@@ -49,10 +49,12 @@ def mean(first: pa.Table, second: pa.Table, unit: Sequence[str] = ()) -> pa.Tabl
         second: the same columns.
         unit: vector columns whose means are scaled to length 1.
     """
+    import numpy as np
+
     made = first
     for place, field in enumerate(first.schema):
         if pa.types.is_fixed_size_list(field.type) and pa.types.is_floating(field.type.value_type):
-            rows = (to_numpy(first[field.name]) + to_numpy(second[field.name])) / 2  # the same bits in either order
-            rows = unit_length(rows) if field.name in unit else rows
+            total: NDArray[np.float32] = to_numpy(first[field.name]) + to_numpy(second[field.name])  # in either order
+            rows = unit_length(total) if field.name in unit else total * np.float32(0.5)
             made = made.set_column(place, field, from_numpy(rows).cast(field.type))
     return made

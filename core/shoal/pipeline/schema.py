@@ -113,7 +113,7 @@ def _flat(schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> I
         if "properties" not in inner:
             yield prefix + name, field
             continue
-        default = {"default": {}} if "default" in field else {}  # what its options say stands with these
+        default: dict[str, Any] = {"default": {}} if "default" in field else {}  # what its options say stands with these
         yield prefix + name, {"type": "object", **default, "description": field.get("description", "")}
         yield from _flat(inner, definitions, f"{prefix}{name}.")
 
