@@ -158,7 +158,8 @@ class Stage(BaseModel, ABC):
         kind that does the work without.
 
         Args:
-            makers: stage by the name of the column that it makes for this one; columns of the index have none.
+            makers: stage by the name of the column that it makes for this one; columns of the index have none. From a
+                pipeline's plan these are `Makers`, which know what the stages were made from in turn.
         """
         return self
 
@@ -190,6 +191,22 @@ class Stage(BaseModel, ABC):
     def __hash__(self) -> int:
         """Hash what `identity` says."""
         return hash(json.dumps(self.identity(), sort_keys=True))
+
+
+class Makers(dict[str, Stage]):
+    """The stages that make the columns which a stage reads, by column, and through `of` those that they read in turn.
+
+    `makers["cluster"]` is the clusterer, `makers.of["cluster"]["embedding"]` the stage whose vectors it saw. A stage that
+    does two steps again (`evaluate.stability`) finds them so.
+
+    Attributes:
+        of: the makers of each of these stages, by the same columns.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage] | None = None, of: "Mapping[str, Makers] | None" = None) -> None:
+        """Keep both."""
+        super().__init__(stages or {})
+        self.of = dict(of or {})
 
 
 def _ordered(value: Any) -> Any:
@@ -257,3 +274,13 @@ class TableStage(Stage):
                 May have no row.
             context: backend, folders and notes.
         """
+
+    def outside(self, rows: pa.Table) -> str:
+        """Return what tells the files that it reads besides its rows from what they were; empty where it reads none.
+
+        A kept answer is taken only where this is the same. Called on the driver at every run: look at sizes and times.
+
+        Args:
+            rows: `id`, and those of its columns that the index makes, such as `paths`.
+        """
+        return ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoal.contract import TableStage
 from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, Source, is_table
 from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather
 from shoal.store import Folder, RowStore, Store, TableStore
@@ -105,7 +106,15 @@ class RunState:
         inputs = {column: self._version(column, source, ids) for column, source in sorted(step.sources.items())}
         digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
         digest.update(hash_column(ids).encode())
+        digest.update(self._outside(step, ids).encode())
         return self.store.newest(step.stage.title(), step.fingerprint, digest.hexdigest(), force)
+
+    def _outside(self, step: PlannedStep, ids: pa.Array) -> str:
+        """Return what a table stage says of the files that it reads by itself."""
+        if not isinstance(step.stage, TableStage) or type(step.stage).outside is TableStage.outside:
+            return ""
+        names = [column for column, source in step.sources.items() if source.step == self.plan.index.name]
+        return step.stage.outside(pa.table({"id": ids} | {name: self._index_values(name, ids) for name in names}))
 
     def _version(self, column: str, source: Source, ids: pa.Array) -> str:
         """Return what tells the values of a consumed column from others."""
