@@ -67,6 +67,13 @@ def prompt(folder: Path) -> Made:
     return {}, {"makers": {"caption": Parrot()}}
 
 
+def stability(folder: Path) -> Made:
+    """A clusterer to run again."""
+    from shoal_plugins.cluster.kmeans import Kmeans
+
+    return {"runs": 2}, {"makers": {"cluster": Kmeans(k=3)}}
+
+
 def openai(folder: Path) -> Made:
     """A server on loopback that tells mean colours; it ends with the process."""
     from .plugins.caption.endpoint import started
@@ -82,6 +89,7 @@ CASES: dict[str, Callable[[Path], Made]] = {
     "embed.onnx": onnx,
     "embed.timm": timm,
     "embed.transformers": transformers,
+    "evaluate.stability": stability,
     "index.table": manifest,
 }
 """By `kind.name`: makes what is needed in a folder."""

@@ -32,6 +32,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.evaluate.purity",
     "shoal_plugins.evaluate.yolo",
     "shoal_plugins.evaluate.truth",
+    "shoal_plugins.evaluate.stability",
     "shoal_plugins.organize.folders",
     "shoal_plugins.visualize.map",
     "shoal_plugins.visualize.grid",

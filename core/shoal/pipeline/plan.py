@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shoal.contract import MapStage, Stage, TableStage
+from shoal.contract import Makers, MapStage, Stage, TableStage
 from shoal.errors import PipelineError
 from shoal.images import IMAGE_VERSION
 from shoal.kinds import Indexer, Visualizer
@@ -114,14 +114,22 @@ def plan(pipeline: Pipeline) -> Plan:
 def _join(step: Step, earlier: Sequence[PlannedStep], index: str) -> PlannedStep:
     by_name = {other.name: other for other in earlier}
     sources = _sources(step, earlier, index)
-    makers = {name: by_name[source.step].stage for name, source in sources.items() if source.step in by_name}
-    stage = step.stage.bind(makers)
+    stage = step.stage.bind(_makers(sources, by_name, {}))
     if stage is not step.stage:
         sources = _sources(replace(step, stage=stage), earlier, index)
     _check_only(step, by_name)
     fingerprints = {name: _of(source, earlier) for name, source in sources.items()}
     names = frozenset(wanted.name for wanted, required in _wanted(stage) if required or isinstance(stage, MapStage))
     return PlannedStep(step.name, stage, step.settings, sources, names, _fingerprint(stage, fingerprints), step.only)
+
+
+def _makers(sources: Mapping[str, Source], earlier: Mapping[str, PlannedStep], known: dict[str, Makers]) -> Makers:
+    """Return the stages that make these columns, with their own makers; `known` keeps what was found, by step."""
+    steps = {name: earlier[source.step] for name, source in sources.items() if source.step in earlier}
+    for step in steps.values():
+        if step.name not in known:
+            known[step.name] = _makers(step.sources, earlier, known)
+    return Makers({name: step.stage for name, step in steps.items()}, {name: known[step.name] for name, step in steps.items()})
 
 
 def _sources(step: Step, earlier: Sequence[PlannedStep], index: str) -> dict[str, Source]:
