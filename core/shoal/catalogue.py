@@ -130,7 +130,7 @@ class Run:
         return pa.table(answer)
 
     def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
-        """Return what a visualiser made: its row, and the folder of its files where there are any."""
+        """Return what a visualiser or an evaluator made: its rows, and the folder of its files where there are any."""
         files = self._answer(self._step(step)).files
         local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
         return self.table(step), local

@@ -143,7 +143,7 @@ def test_a_step_may_be_called_like_a_table_of_ours(tmp_path: Path):
 def test_an_unknown_format_names_the_nearest(tmp_path: Path):
     with pytest.raises(UsageError, match="there is no export 'parket'; did you mean 'parquet'"):
         export(InMemory(), "parket", tmp_path)
-    with pytest.raises(UsageError, match="take workflow, csv, parquet"):
+    with pytest.raises(UsageError, match="take workflow, structural, csv, parquet"):
         export(InMemory(), "zzz", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -120,7 +120,7 @@ def undo(
 def export(
     out_: Out,
     to: Annotated[Path, typer.Option(help="Folder for the files; made where it is missing.")],
-    as_: Annotated[str, typer.Option("--as", help="workflow, csv or parquet.")] = "csv",
+    as_: Annotated[str, typer.Option("--as", help="workflow, structural, csv or parquet.")] = "csv",
     run: RunName = None,
     caption_files: Annotated[
         bool, typer.Option("--caption-files/--no-caption-files", help="With workflow: also a text file a caption.")

@@ -7,13 +7,14 @@ from pathlib import Path
 from shoal.errors import UsageError
 from shoal.export.publish import OURS, publishing
 from shoal.export.source import Exportable
+from shoal.export.structural import write_structural
 from shoal.export.workflow import write_workflow
 from shoal.export.writers import flat, plain, write_csv, write_parquet
 from shoal.pipeline import Step
 
 __all__ = ["FORMATS", "OURS", "Exportable", "export"]
 
-FORMATS = ("workflow", "csv", "parquet")
+FORMATS = ("workflow", "structural", "csv", "parquet")
 CONFIG = "run_config.yaml"
 
 
@@ -29,6 +30,7 @@ def export(
     """Write a run's tables into a folder and return what lies in it, by name: files, and folders of files.
 
     - `workflow`: the files of the step-by-step workflow, see `shoal.export.workflow`.
+    - `structural`: the files of the workflow `structural-clusters`, see `shoal.export.structural`.
     - `csv`: `images.csv` (a row an image with every plain column of every step, keywords joined), `files.csv` (a row a file
       with what became of it), and one file for each step whose rows are no images (`label.csv`).
     - `parquet`: `images.parquet`, `files.parquet` and one file a step, vectors and pictures too.
@@ -37,7 +39,7 @@ def export(
 
     Args:
         run: the run.
-        how: `workflow`, `csv` or `parquet`.
+        how: `workflow`, `structural`, `csv` or `parquet`.
         folder: is made where it does not exist.
         force: replace files that something else wrote, or that were changed since.
         caption_files: with `workflow`, also a text file a caption.
@@ -56,6 +58,8 @@ def export(
     with publishing(place, how, force) as new:
         if how == "workflow":
             write_workflow(run, new, caption_files=caption_files, keyword_files=keyword_files)
+        elif how == "structural":
+            write_structural(run, new)
         elif how == "csv":
             _csv(run, new)
         else:

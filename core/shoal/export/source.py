@@ -1,6 +1,7 @@
 """What an export needs of a run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -37,6 +38,9 @@ class Exportable(Protocol):
 
     def table(self, step: str) -> pa.Table:
         """Return what a step made."""
+
+    def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
+        """Return what a step made, and the folder of the files that it left beside it, where there are any."""
 
     def joined(self, columns: Sequence[str]) -> pa.Table:
         """Return `id` and columns of any steps (`step.column`), a row an image."""

@@ -93,6 +93,34 @@ def render(report: Report) -> str:
     ) + "\n"  # fmt: skip
 
 
+def render_alone(fragment: Fragment, title: str) -> str:
+    """Return a page that holds one fragment and nothing else, under the same policy; it opens from disk, without a server.
+
+    Args:
+        fragment: one that names no files of its own.
+        title: title of the page.
+
+    Raises:
+        StageError: the fragment has files, or its script or style could end its own element.
+    """
+    from markupsafe import Markup
+
+    part, style = _part(fragment, "alone"), _style(fragment, "alone")
+    if _ATTRIBUTE.search(fragment.html) or _URL.search(fragment.style):
+        raise StageError(f"step {fragment.name!r} draws with files beside the page, so it can't be a page of its own")
+    styles = [_asset("report.css"), *([style] if style else [])]
+    scripts = [_asset("theme.js"), *([part.script] if part.script else [])]
+    return environment(_HERE).get_template("alone.html").render(
+        title=title,
+        policy=Markup(policy(scripts, styles)),  # noqa: S704  (hashes only)
+        styles=[Markup(text) for text in styles],  # noqa: S704  (checked by _checked)
+        theme_script=Markup(scripts[0]),  # noqa: S704
+        part=part,
+        html=Markup(part.html),  # noqa: S704
+        script=Markup(part.script),  # noqa: S704
+    ) + "\n"  # fmt: skip
+
+
 def policy(scripts: Iterable[str], styles: Iterable[str]) -> str:
     """Return the content security policy that allows these inline scripts and style sheets and nothing else."""
     return "; ".join(

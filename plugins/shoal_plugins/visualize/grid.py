@@ -1,6 +1,6 @@
 """`visualize.grid`: samples of every cluster side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
 from shoal.kinds import Visualizer
 from shoal.schema import columns
+from shoal_plugins.visualize._png import GRID, MOST, write_grid
 from shoal_plugins.visualize._shared import Cluster, asset, clusters_of, count, fragment, html, picture_source
 
 
@@ -35,7 +36,8 @@ class Grid(Visualizer):
 
     Largest clusters come first and noise last, each with its name and size; many clusters are shown a page at a time.
     Ranks come from a `sample.*` step, names from a `label.*` step, where the pipeline has them. Pictures are inside the
-    page; where there are more than `inline`, they lie beside it and are read when they scroll into view.
+    page; where there are more than `inline`, they lie beside it and are read when they scroll into view. With `png` the
+    samples of the 100 largest clusters are a picture as well, `cluster_grid.png`, 16 thumbnails of 80 pixels a line.
     """
 
     name: ClassVar[str] = "grid"
@@ -49,6 +51,7 @@ class Grid(Visualizer):
     inline: int = Field(
         600, ge=0, le=20_000, description="Up to this many pictures are inside the page; more lie beside it."
     )
+    png: bool = Field(False, description="Write `cluster_grid.png` as well, for slides and `shoal export --as structural`.")
 
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return the samples, and write their pictures into `context.folder` where there are many.
@@ -68,9 +71,22 @@ class Grid(Visualizer):
             )
             for cluster, places in zip(kept, picked, strict=True)
         ]
-        body = html("grid.html", {"clusters": shown, "page": self.page, "more": len(every) - len(kept), "count": count})
+        png = self._png(rows, every, dict(zip((c.number for c in kept), picked, strict=True)), context)
+        body = html(
+            "grid.html",
+            {"clusters": shown, "page": self.page, "more": len(every) - len(kept), "count": count, "png": png},
+        )
         script = asset("grid.js") if len(shown) > self.page else ""
         return fragment(self, self.heading, body, asset("grid.css"), script)
+
+    def _png(self, rows: pa.Table, clusters: list[Cluster], picked: Mapping[int, list[int]], context: Context) -> str:
+        """Write the picture where it is wanted and there is a folder for it, and return its name, or ""."""
+        if not (self.png and clusters and context.folder):
+            return ""
+        shown = [number for number in picked if number >= 0][:MOST] + [number for number in picked if number < 0]
+        thumbnails = {n: rows["thumbnail"].take(pa.array(picked[n], type=pa.int64())).to_pylist() for n in shown}
+        write_grid(context.folder / GRID, clusters, thumbnails)
+        return GRID
 
     def _pick(self, rows: pa.Table, clusters: Sequence[Cluster]) -> list[list[int]]:
         """Return the row numbers of each cluster's samples, by rank, then by falling strength, then by id."""

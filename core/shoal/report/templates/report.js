@@ -1,15 +1,6 @@
 (() => {
   "use strict";
-  const root = document.documentElement;
   const one = (selector) => document.querySelector(selector);
-
-  one(".theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-    try { localStorage.setItem("shoal-theme", root.dataset.theme); } catch (error) { /* holds for this view only */ }
-    document.dispatchEvent(new Event("shoal-theme"));
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("shoal-theme")));
 
   for (const button of document.querySelectorAll(".copy")) {
     button.addEventListener("click", async () => {
