@@ -49,6 +49,15 @@ def test_a_stage_is_replaced_and_keeps_name_sources_and_settings(good, host):
     assert (short.stage.components, short.sources, short.settings.batch) == (7, ("embed",), 32)
 
 
+def test_options_of_the_kind_stay_where_a_stage_is_replaced(good, host):
+    """How images are prepared is no matter of the model."""
+    prepared = override(parse(good, host), host, ["embed.prepare.grayscale=true", "embed.input.mean=0.25"])
+    stage = override(prepared, host, ["embed=named:resnet50"]).step("embed").stage
+    assert isinstance(stage, Named)
+    assert stage.prepare.grayscale
+    assert stage.input.mean != 0.25, "an option of the stage that is gone"
+
+
 def test_options_belong_to_the_stage_that_runs_whatever_the_order(good, host):
     one = parse(good, host, ["embed.width=9", "embed=named:a"])
     two = parse(good, host, ["embed=named:a", "embed.width=9"])

@@ -4,7 +4,7 @@
 |---|---|
 | `cluster.min_cluster_size=15` | sets an option of the step `cluster`; the value is YAML |
 | `STEP.OPTION.KEY=VALUE` | sets one key of an option that is a mapping |
-| `embed=timm:NAME` | gives the step another stage of its kind; NAME is its main option; `run:`, `from:` and `only:` stay |
+| `embed=timm:NAME` | another stage of its kind; NAME is its main option; `run:`, `from:`, `only:` and `prepare:` stay |
 | `embed.run.batch=64` | sets how a step runs |
 | `reduce.from=clip` | sets which steps a step reads from |
 | `caption.only=sample` | sets which images a step is done for: those in the step `sample`; `all`: every one |
@@ -96,15 +96,22 @@ def _options(step: StepDraft, host: Host) -> tuple[str, ...]:
 def _replace(step: StepDraft, host: Host, value: str, where: str) -> None:
     head, colon, argument = value.partition(":")
     cls = _stage(step, host, head)
-    step.use = cls.title()
-    step.options = Node({}, where)
-    if not colon:
-        return
-    if cls.shorthand is None:
+    if colon and cls.shorthand is None:
         raise PipelineError(
             f"{cls.title()} takes nothing after `:`; set its options by name: --set {step.name}.OPTION=VALUE"
         )
-    step.options = wrap({cls.shorthand: argument}, where)
+    step.use = cls.title()
+    given = step.options.value if isinstance(step.options.value, dict) else {}
+    options = {name: node for name, node in given.items() if name in _of_kind(cls)}
+    if colon:
+        options[str(cls.shorthand)] = wrap(argument, where)
+    step.options = Node(options, where)
+
+
+def _of_kind(cls: type[Stage]) -> set[str]:
+    """Return the options that every stage of a stage's kind has, those of the class that names the kind."""
+    named = next(base for base in reversed(cls.__mro__) if getattr(base, "kind", None) == cls.kind)
+    return set(named.model_fields)
 
 
 def _stage(step: StepDraft, host: Host, head: str) -> type[Stage]:
