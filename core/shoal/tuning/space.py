@@ -237,16 +237,23 @@ def _between(low: float, high: float, step: float | None, log: bool, whole: bool
 
 def _wrong(dimension: Dimension, pipeline: Pipeline, host: Host) -> list[str]:
     """Return what is wrong with an option or a value, as an override would tell it, with the line of the file."""
-    option = dimension.option.partition(".")[2]
+    step, _, option = dimension.option.partition(".")
     if not option or option.split(".")[0] in ("run", "from", "only"):
         return [f"{dimension.where}: `{dimension.option}` is no STEP.OPTION; such as cluster.min_samples"]
     told: list[str] = []
     for value in dimension.values:
         try:
-            override(pipeline, host, [f"{dimension.option}={json.dumps(value)}"])
+            override(pipeline, host, [f"{dimension.option}={json.dumps(value)}", *_partner(pipeline, step, option)])
         except PipelineError as error:
             told += [f"{dimension.where}: {line.partition(': ')[2]}" for line in str(error).splitlines()]
     return list(dict.fromkeys(told))[:3]
+
+
+def _partner(pipeline: Pipeline, step: str, option: str) -> list[str]:
+    """Return the override that keeps the bound of an option out of the way while its values are looked at singly."""
+    other, wide = {"min_samples": ("min_cluster_size", 10**6), "min_cluster_size": ("min_samples", 2)}.get(option, ("", 0))
+    stages = {known.name: known.stage for known in pipeline.steps}
+    return [f"{step}.{other}={wide}"] if step in stages and other in type(stages[step]).model_fields else []
 
 
 def _closest(values: Sequence[Value], wanted: Value) -> int:
