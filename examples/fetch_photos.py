@@ -150,7 +150,7 @@ def from_debian(downloads: Path) -> tuple[dict[str, bytes], str]:
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise FetchError("apt-get and dpkg-deb are not on this machine")
-    archive = _debian_archive(downloads)
+    archive = debian_archive(downloads, DEBIAN, "44 MB")
     resources, copyright_text = _read_deb(archive)
     photos = pick(resources)
     if len(photos) < ENOUGH:
@@ -160,21 +160,31 @@ def from_debian(downloads: Path) -> tuple[dict[str, bytes], str]:
     return photos, f"Photos of the Debian package {archive.name}, whose copyright file follows.\n\n{copyright_text}"
 
 
-def _debian_archive(downloads: Path) -> Path:
+def debian_archive(downloads: Path, package: str, size: str) -> Path:
+    """Return a package's file, downloaded by Debian's own client where it is not there yet.
+
+    Args:
+        downloads: folder for it.
+        package: its name.
+        size: what is told to who waits.
+
+    Raises:
+        FetchError: the client is missing or fails.
+    """
     whole = sorted(
-        path for path in downloads.glob(f"{DEBIAN}_*.deb") if _run(["dpkg-deb", "--info", str(path)], downloads) is None
+        path for path in downloads.glob(f"{package}_*.deb") if _run(["dpkg-deb", "--info", str(path)], downloads) is None
     )
     if whole:
         return whole[0]
-    print(f"downloading {DEBIAN} (44 MB) with apt-get ...", flush=True)
-    download = ["apt-get", "download", "-q", DEBIAN]
+    print(f"downloading {package} ({size}) with apt-get ...", flush=True)
+    download = ["apt-get", "download", "-q", package]
     problem = _run(download, downloads)
     if problem is not None and os.geteuid() == 0:
         print("that failed; refreshing the package lists once (apt-get update) ...", flush=True)
         problem = _run(["apt-get", "update", "-q"], downloads) or _run(download, downloads)
-    found = sorted(downloads.glob(f"{DEBIAN}_*.deb"))
+    found = sorted(downloads.glob(f"{package}_*.deb"))
     if problem is not None or not found:
-        raise FetchError(f"apt-get download {DEBIAN} failed: {problem or 'no file came'}")
+        raise FetchError(f"apt-get download {package} failed: {problem or 'no file came'}")
     return found[-1]
 
 

@@ -37,6 +37,18 @@ def photo_set(cache: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def yolo_set(photo_set: Path, cache: Path) -> Path:
+    """A composed YOLO set of 120 images in `img/`, seven of them without a label in `lab/`."""
+    folder = cache / "yolo"
+    command = [sys.executable, str(ROOT / "examples" / "compose_yolo.py"), str(folder), "--missing", "7"]
+    command += ["--photos", str(photo_set), "--downloads", str(cache / "stamps")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        pytest.fail(f"the YOLO set can't be composed: {done.stdout}{done.stderr}")
+    return folder
+
+
 PILLOW = "12.0.0"
 
 

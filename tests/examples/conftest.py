@@ -9,9 +9,9 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "examples" / "fetch_photos.py"
 
 
-def load_script() -> ModuleType:
-    """Return `examples/fetch_photos.py` as a module."""
-    spec = importlib.util.spec_from_file_location("fetch_photos", SCRIPT)
+def load_script(script: Path = SCRIPT) -> ModuleType:
+    """Return a script of `examples/` as a module."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
