@@ -1,5 +1,6 @@
 """What is written down of a run: plain facts that the report, the catalogue and the tracking plugins read."""
 
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,6 +48,13 @@ class StepRecord(BaseModel):
     def rate(self) -> float:
         """Rows computed a second; 0 where nothing was."""
         return self.computed / self.seconds if self.seconds and self.computed else 0.0
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Figures that an evaluator noted, those that are finite numbers."""
+        noted = self.notes.get("metrics")
+        found = noted.items() if isinstance(noted, dict) else ()
+        return {str(name): float(value) for name, value in found if isinstance(value, int | float) and isfinite(value)}
 
 
 class RunRecord(BaseModel):

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from shoal.catalogue import Run
-from shoal.kinds import Visualizer
-from shoal.records import clustering, labelling, rescuing
-from shoal.report import Fragment, Report, write
+from shoal.kinds import Evaluator, Visualizer
+from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
+from shoal.report import Figure, Fragment, Judgement, Report, write
 
 
 def write_report(run: Run) -> Path:
@@ -38,7 +38,32 @@ def gather(run: Run) -> Report:
         rejected=run.rejected,
         fragments=_fragments(run),
         next_commands=next_commands(run),
+        judgements=judgements(record),
     )
+
+
+def judgements(record: RunRecord) -> list[Judgement]:
+    """Return what the evaluators of a run noted, in the order of the steps."""
+    return [_judgement(step) for step in record.steps if step.stage.startswith(f"{Evaluator.kind}.")]
+
+
+def _judgement(step: StepRecord) -> Judgement:
+    thresholds = _mapping(step.notes.get("thresholds"))
+    figures = [_figure(name, value, _mapping(thresholds.get(name))) for name, value in step.metrics.items()]
+    return Judgement(step.step, str(step.notes.get("verdict", "")), str(step.notes.get("reason", "")), figures)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return a note as a mapping: a plugin may have noted anything."""
+    return value if isinstance(value, dict) else {}
+
+
+def _figure(name: str, value: float, threshold: dict[str, Any]) -> Figure:
+    bounds = {key: float(bound) for key, bound in threshold.items() if isinstance(bound, int | float)}
+    words = [f"{word} {bounds[key]:g}" for key, word in (("at_least", "at least"), ("at_most", "at most")) if key in bounds]
+    holds = bounds.get("at_least", value) <= value <= bounds.get("at_most", value)
+    shown = f"{value:,.0f}" if value == int(value) and not bounds else f"{value:,.3f}"
+    return Figure(name, shown, " and ".join(words), holds)
 
 
 def steps_table(run: Run) -> pa.Table:

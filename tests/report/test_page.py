@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import hashlib
 import re
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import StageError, StoreError
-from shoal.report import Fragment, render, write
+from shoal.report import Figure, Fragment, Judgement, render, write
 from tests.report.support import make_report
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(1)">'&"""
@@ -112,3 +113,15 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert "And 1 more" in page
     assert '<bdi class="long">c1999</bdi>' in page
     assert "c2000" not in page
+
+
+def test_what_evaluators_found_stands_in_the_page_escaped() -> None:
+    figures = [Figure("silhouette", "0.200", "at least 0.1"), Figure(HOSTILE, "3.000", "at most 1", holds=False)]
+    judgements = [Judgement("purity", "FAIL", HOSTILE, figures), Judgement("truth", "", "", [])]
+    page = render(dataclasses.replace(make_report(), judgements=judgements))
+    assert "alert(1)</script>" not in page
+    assert '<a href="#quality">' in page
+    assert '<span class="badge failed">FAIL</span>' in page
+    assert '<td class="number bad">3.000</td><td>at most 1</td>' in page
+    assert '<td class="number">0.200</td><td>at least 0.1</td>' in page
+    assert "Quality" not in render(make_report())

@@ -9,6 +9,7 @@ from shoal.cli.tables import Look, arrow, table
 
 if TYPE_CHECKING:
     from shoal.catalogue import Run
+    from shoal.records import RunRecord
 
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder or URI given to `shoal run --out`.")]
 RunName = Annotated[
@@ -26,6 +27,7 @@ RUNS = Look(
     spare=("source", "seconds", "rejected", "noise", "pipeline"),
     paths=("source",),
 )
+QUALITY = Look(numbers=("value",), spare=("threshold",))
 UNANSWERED = "unanswered"
 """Status of an image of the result that a step had no answer for."""
 REJECTED = Look(paths=("path",), sentences=("reason",), spare=("status", "step"))
@@ -89,6 +91,7 @@ def show(out_: Out, run: RunName = None, json: Json = False) -> None:
     clusters = clusters_table(opened)
     if clusters.num_rows:
         arrow("Clusters", clusters, CLUSTERS)
+    quality(record)
     if record.error:
         say(f"the run failed: {reason(record)}")
 
@@ -104,6 +107,18 @@ def steps(run: "Run") -> None:
     ]
     if rows:
         table("Steps", [*names[:-1], "per second"], rows, STEPS)
+
+
+def quality(record: "RunRecord") -> None:
+    """Print what each evaluator found: figures, thresholds, and the verdict with its reason."""
+    from shoal.reporting import judgements
+
+    for found in judgements(record):
+        said = f": {found.verdict}" if found.verdict else ""
+        rows = [[figure.name, figure.value, figure.threshold] for figure in found.figures]
+        table(f"Quality by {found.step}{said}", ("figure", "value", "threshold"), rows, QUALITY)
+        if found.reason:
+            out(found.reason)
 
 
 def rejected(out_: Out, run: RunName = None, json: Json = False) -> None:

@@ -4,8 +4,10 @@
 they write with them can't break out of the page.
 """
 
-from shoal.report.model import Fragment, Report
+from shoal.report.model import Figure, Fragment, Judgement, Report
 from shoal.report.page import render, render_alone, write
 from shoal.report.safe import environment, json_literal, shown
 
-__all__ = ["Fragment", "Report", "environment", "json_literal", "render", "render_alone", "shown", "write"]
+__all__ = [
+    "Figure", "Fragment", "Judgement", "Report", "environment", "json_literal", "render", "render_alone", "shown", "write",
+]  # fmt: skip

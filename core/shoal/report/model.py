@@ -29,6 +29,33 @@ class Fragment:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure of an evaluation as people read it: name, value, threshold ("" without), and whether it keeps to that."""
+
+    name: str
+    value: str
+    threshold: str = ""
+    holds: bool = True
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an evaluator found.
+
+    Attributes:
+        step: its name.
+        verdict: `PASS` or `FAIL`; empty where it judges nothing.
+        reason: of the verdict, in one sentence.
+        figures: of the whole set.
+    """
+
+    step: str
+    verdict: str
+    reason: str
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
 class Report:
     """A run as people see it.
 
@@ -43,6 +70,7 @@ class Report:
         rejected: a row a file that is not in the result: path, step, status (`filtered` or `failed`), reason.
         fragments: what the visualisers drew, in order.
         next_commands: what the user may want to type next.
+        judgements: what the evaluators found, in order.
     """
 
     title: str
@@ -54,3 +82,4 @@ class Report:
     rejected: pa.Table
     fragments: Sequence[Fragment] = ()
     next_commands: Sequence[str] = ()
+    judgements: Sequence[Judgement] = ()

@@ -20,6 +20,8 @@ EXPERIMENT = "shoal"
 SWITCH = "SHOAL_MLFLOW"
 URI = "MLFLOW_TRACKING_URI"
 PARAMETER_LENGTH = 500
+NAME_LENGTH = 100
+_UNKNOWN = re.compile(r"[^\w./ -]", re.ASCII)  # what a name of a metric can't hold
 # A server that is down must cost seconds, not MLflow's default of minutes. The caller's own settings win.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -113,5 +115,6 @@ def _metrics(run: "RunView") -> dict[str, float]:
 
 def _of_step(step: "StepRecord") -> dict[str, float]:
     counts = {name: getattr(step, name) for name in ("seconds", "computed", "cached", "failed")}
-    found = {**counts, "rows_per_second": step.rate}
+    noted = {_UNKNOWN.sub("_", name)[:NAME_LENGTH]: value for name, value in step.metrics.items()}
+    found = {**noted, **counts, "rows_per_second": step.rate}
     return {f"{step.step}.{name}": float(value) for name, value in found.items()}

@@ -46,3 +46,14 @@ def test_a_real_store_takes_them_and_gives_them_back(tmp_path: Path, monkeypatch
     assert found.data.params == mlflow._parameters(run)
     assert found.data.tags["shoal.source"] == "/p/ =1+1"
     assert found.info.status == "FINISHED"
+
+
+def test_figures_of_evaluators_are_metrics(tmp_path: Path) -> None:
+    notes = {"metrics": {"silhouette": 0.25, "clusters": 3, "broken": float("nan"), "words": "x", "a:b\x1b": 1.0}}
+    step = StepRecord(step="purity", stage="evaluate.purity", version="1", notes=notes)
+    record = RunRecord(id="run-1", pipeline="p", source="/p", started="now", steps=[step])
+    found = mlflow._metrics(RunView(id="run-1", folder=str(tmp_path), store=str(tmp_path), record=record))
+    assert {name: value for name, value in found.items() if name.startswith("purity.")} == {
+        "purity.silhouette": 0.25, "purity.clusters": 3.0, "purity.a_b_": 1.0, "purity.seconds": 0.0, "purity.computed": 0.0,
+        "purity.cached": 0.0, "purity.failed": 0.0, "purity.rows_per_second": 0.0,
+    }  # fmt: skip
