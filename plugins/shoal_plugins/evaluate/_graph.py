@@ -83,10 +83,12 @@ def _without_self(found: "Numbers", k: int) -> "Numbers":
 def cross_counts(found: "Numbers", labels: "NDArray[np.int32]", clusters: int) -> "tuple[Numbers, Numbers]":
     """Return, by cluster, the neighbours of its images that lie in another cluster, and those that lie in any.
 
-    Neighbours in the noise are nobody's and count in neither.
+    Neighbours in the noise are nobody's and count in neither. An image has as many neighbours as its cluster has other
+    images, at most: those of a small cluster could not all be its own.
     """
     theirs = np.where(found >= 0, labels[found], -1)
-    inside = (labels >= 0)[:, None] & (theirs >= 0)
+    others = np.append(np.bincount(labels[labels >= 0], minlength=clusters) - 1, 0)[labels]  # 0 for noise
+    inside = (theirs >= 0) & (np.arange(found.shape[1]) < others[:, None])
     foreign = inside & (theirs != labels[:, None])
     rows = labels >= 0
     return (

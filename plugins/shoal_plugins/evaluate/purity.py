@@ -40,7 +40,8 @@ class Purity(Evaluator):
       the sums of the clusters, so no pair of images is compared; above `sample` images that many are drawn with `seed`.
       The record says how many (`silhouette_images`).
     - `max_nn_cross_ratio`: for each cluster the share of foreign ones among the `neighbors` nearest images of its members,
-      the worst of all clusters; less is better. Neighbours in the noise don't count.
+      the worst of all clusters; less is better. Neighbours in the noise don't count; of a cluster of fewer images than that
+      only as many neighbours are looked at as it has other images.
 
     Beside them: `clusters`, `noise` and `largest` (shares of all images; the largest cluster's), and `modularity`, Newman's,
     of the graph that joins images of which one is among the nearest of the other; noise is nobody's there, its edges count.
@@ -172,7 +173,7 @@ class _Found:
         self.sizes, self.figures, self.notes = sizes, {}, {}
 
     def cross(self, foreign: "NDArray[np.int64]", inside: "NDArray[np.int64]") -> None:
-        """Take in the neighbours of each cluster; one whose neighbours are all noise has a ratio of 0."""
+        """Take in the neighbours of each cluster; one without any in a cluster has a ratio of 0."""
         import numpy as np
 
         self.cross_ratio = foreign / np.maximum(inside, 1)

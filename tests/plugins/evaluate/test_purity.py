@@ -36,8 +36,9 @@ def naive_modularity(found: Any, labels: Any) -> float:
 
 
 def naive_cross(found: Any, labels: Any, cluster: int) -> float:
-    inside = [(labels[row], labels[other]) for row, near in enumerate(found) for other in near if labels[row] == cluster]
-    counted = [theirs for _, theirs in inside if theirs >= 0]
+    others = labels.count(cluster) - 1
+    near = [other for row, own in enumerate(found) if labels[row] == cluster for other in own[:others]]
+    counted = [labels[other] for other in near if labels[other] >= 0]
     return sum(theirs != cluster for theirs in counted) / max(1, len(counted))
 
 
@@ -89,6 +90,13 @@ def test_silhouettes_are_those_of_scikit_learn(labels: list[int], seed: int) -> 
     assert notes["metrics"]["silhouette"] == pytest.approx(exact.mean(), abs=1e-5)
     for row in rows:
         assert row["silhouette"] == pytest.approx(exact[np.array(labels) == row["cluster"]].mean(), abs=1e-5)
+
+
+def test_a_clean_cluster_smaller_than_the_neighbours_asked_for_is_clean() -> None:
+    data = np.repeat(np.eye(3), [4, 30, 1], axis=0) + np.random.default_rng(0).normal(scale=0.01, size=(35, 3))
+    notes, rows = measured(data, [1] * 4 + [0] * 30 + [2])
+    assert [row["cross_ratio"] for row in rows] == [0, 0, 0]
+    assert notes["verdict"] == "PASS"
 
 
 def test_clean_clusters_pass_and_mixed_ones_fail(tmp_path: Path) -> None:
