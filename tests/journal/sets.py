@@ -59,6 +59,30 @@ def make_plan(rows: list[tuple[str, Path, str, bool]]) -> pa.Table:
     return pa.table({name: pa.array(column, kind) for name, column, kind in zip(names, values, types, strict=True)})
 
 
+def make_pairs(base: Path, count: int = 12) -> pa.Table:
+    """Make a YOLO set, `img/` and `lab/`, and a target where some names are taken, and return an organiser's plan over it.
+
+    Every fourth image has no label, two share one, an empty label lies at many: equal bytes under many names.
+    """
+    from shoal.contract import Context
+    from shoal_plugins.organize.folders import Folders
+
+    images: list[tuple[str, list[str], int]] = []
+    for number in range(count):
+        path = base / "photos" / "img" / f"day{number % 2}" / "IMG_0.jpg"
+        path = path if number < 3 else path.with_name(f"IMG_{number}.jpg")
+        path = path.with_suffix(".png") if number == 2 else path
+        images.append((write(path, bytes_of(number), number), [str(path)], number % 3 - 1))
+        if number % 4 != 3:
+            label = base / "photos" / "lab" / path.parent.name / f"{path.stem}.txt"
+            write(label, b"" if number % 3 else bytes_of(2000 + number, 80), number)
+    write(base / "out" / "cluster_000" / "lab" / "IMG_4.txt", b"somebody else's", 99)
+    write(base / "out" / "noise" / "img" / "img_6.JPG", b"somebody else's image", 98)
+    names = ("id", "paths", "cluster")
+    rows = pa.table(dict(zip(names, zip(*images, strict=True), strict=True)))
+    return Folders(rule="cluster_id", yolo=True).run(rows, Context())
+
+
 def make_set(base: Path, count: int = 20) -> pa.Table:
     """Make `photos/` and a target `out/` that is not empty, and return a plan over them.
 
