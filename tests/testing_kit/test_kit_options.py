@@ -69,6 +69,15 @@ class TestOptions:
 
         refuses(importable(Forgetful)(), "scale=1.0 and scale=2.0 have the same identity")
 
+    def test_a_part_of_an_option_left_out_of_the_identity(self) -> None:
+        class Forgetful(Mean):
+            def identity(self) -> dict[str, Any]:
+                said = super().identity()
+                said.get("prepare", {}).pop("grid", None)
+                return said
+
+        refuses(importable(Forgetful)(prepare={"clahe": True}), "have the same identity")
+
     def test_an_identity_that_changes(self) -> None:
         class Moody(Mean):
             def identity(self) -> dict[str, Any]:

@@ -85,14 +85,20 @@ def validate(model: type[Model], options: Node, called: Callable[[str], str]) ->
     return (None if problems else made), problems
 
 
-def _misread_booleans(model: type[BaseModel], options: Node, called: Callable[[str], str]) -> dict[str, str]:
-    """Refuse `components: true`, which would quietly become 1."""
+def _misread_booleans(
+    model: type[BaseModel], options: Node, called: Callable[[str], str], prefix: str = ""
+) -> dict[str, str]:
+    """Refuse `components: true`, which would quietly become 1, in options of options too; by name of the outermost."""
     given = options.value if isinstance(options.value, dict) else {}
-    return {
-        name: f"{node.where}: {called(name)} must be a number, not {show(node.value)}"
-        for name, node in given.items()
-        if isinstance(node.value, bool) and name in model.model_fields and _number(model.model_fields[name].annotation)
-    }
+    found = {}
+    for name, node in given.items():
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if isinstance(node.value, bool) and _number(annotation):
+            found[name] = f"{node.where}: {called(prefix + name)} must be a number, not {show(node.value)}"
+        elif annotation is not None and _is_model(annotation):
+            inner = _misread_booleans(annotation, node, called, f"{prefix}{name}.")
+            found |= {name: "; ".join(inner.values())} if inner else {}
+    return found
 
 
 def _number(annotation: Any) -> bool:
@@ -126,13 +132,27 @@ def _sentence(details: list[ErrorDetails], model: type[BaseModel], path: tuple[s
     if first["type"] == "missing":
         return f"{name} is missing; it has no default"
     if first["type"] == "extra_forbidden":
-        known = [*model.model_fields] if len(path) == 1 else []
+        known = _fields(model, path[:-1])
         return f"{name} does not exist; {nearest(str(path[-1]), known, 'options')}" if known else f"{name} does not exist"
     if first["type"] in ("value_error", "assertion_error"):
         return f"{name}: {first.get('ctx', {}).get('error', first['msg'])}"
     demands = list(dict.fromkeys(_demand(detail) for detail in details))
     hints = [hint for detail in details if (hint := _choice(detail))]
     return f"{name} must be {' or '.join(demands)}, not {show(first['input'])}{hints[0] if hints else ''}"
+
+
+def _fields(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """Return the options of the model at a path of options; none where there is no model."""
+    inner: Any = model
+    for part in path:
+        inner = inner.model_fields[part].annotation if part in inner.model_fields else None
+        if not _is_model(inner):
+            return []
+    return [*inner.model_fields]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _demand(detail: ErrorDetails) -> str:
