@@ -4,7 +4,7 @@ import types
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from re import findall
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -151,7 +151,7 @@ def _fields(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     return [*inner.model_fields]
 
 
-def _is_model(annotation: Any) -> bool:
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
