@@ -64,6 +64,8 @@ class RunRecord(BaseModel):
         seconds: wall time of the run; `startup` of it went into starting or joining Ray.
         files, accepted, rejected: numbers of files: accepted + rejected == files.
         images: distinct images among the accepted files.
+        tuning: of a tuning's candidate, or of the tuning itself (then also `id`): the name of the tuning; else empty.
+        scores: figures that a tuning gives: score, modularity, stability.
         process: `host:pid` of the driver: a run that says it is running and whose process is gone was killed.
         commit: git commit of the code, where it runs from a checkout.
         versions: of shoal, Python and the libraries that matter.
@@ -85,6 +87,8 @@ class RunRecord(BaseModel):
     images: int = 0
     clusters: int = 0
     noise: int = 0
+    tuning: str = ""
+    scores: dict[str, float] = Field(default_factory=dict)
     steps: list[StepRecord] = Field(default_factory=list)
     process: str = ""
     commit: str = ""

@@ -15,10 +15,21 @@ def view(record: RunRecord, store: Store) -> RunView:
     return RunView(id=record.id, folder=folder.uri, store=store.root.uri, record=record, artefacts=kept)
 
 
-def tell(host: Host, store: Store, record: RunRecord, hook: str, step: StepRecord | None = None) -> None:
-    """Call a hook of every plugin; one that raises is noted in the record, and the run goes on."""
+def tell(
+    host: Host, store: Store, record: RunRecord, hook: str, step: StepRecord | None = None, seen: RunView | None = None
+) -> None:
+    """Call a hook of every plugin; one that raises is noted in the record, and the run goes on.
+
+    Args:
+        host: knows the plugins.
+        store: that holds the run.
+        record: of the run.
+        hook: its name.
+        step: that ended, for the hook that hears of steps.
+        seen: what hooks see, where the run lies elsewhere than a store's runs do.
+    """
     for implementation in getattr(host.manager.hook, hook).get_hookimpls():
-        arguments = {"run": view(record, store), "record": step}
+        arguments = {"run": seen or view(record, store), "record": step}
         try:
             implementation.function(*[arguments[name] for name in implementation.argnames])
         except Exception as error:  # a plugin's trouble is not the run's

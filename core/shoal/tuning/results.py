@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shoal.errors import UsageError
+from shoal.records import RunRecord, RunView, Status
 from shoal.store import Folder, Store
 from shoal.text import terminal
 from shoal.tuning.trials import Trial
@@ -21,7 +22,9 @@ SUMMARY = "tuning_summary_latest.json"
 TABLE = "tuning_results_all.csv"
 TRIAL = "trial.json"
 PIPELINE = "pipeline.yaml"
+BEST = "best.yaml"
 TOP = 20
+SCORES = ("score", "modularity", "stability", "ari", "nmi", "largest")
 COLUMNS = (
     "number", "phase", "generation", "status", "score", "modularity", "stability", "images", "clusters", "noise", "largest",
     "ari", "nmi", "seconds", "reason",
@@ -67,11 +70,51 @@ class Results:
         for place, trial in enumerate(best[:TOP], 1):
             (self.folder / "top").write(f"{place:02d}.yaml", self._text(trial).encode())
         if best:
-            self.folder.write("best.yaml", self._text(best[0]).encode())
+            self.folder.write(BEST, self._text(best[0]).encode())
         whole = {**summary, "name": self.name, "top": [trial.facts() for trial in best[:TOP]]}
         for folder in (self.folder, self.home):
             folder.write(TABLE, data)
             folder.write_json(SUMMARY, whole)
+
+    def view(self, trial: Trial, summary: dict[str, Any]) -> RunView:
+        """Return what hooks see of a candidate: a run of the tuning."""
+        scores = {name: getattr(trial, name) for name in SCORES}
+        record = RunRecord(
+            id=f"{self.name}-{trial.number}",
+            pipeline=summary["pipeline"],
+            source=summary["source"],
+            started=summary["started"],
+            status=trial.status,
+            error=trial.reason,
+            seconds=trial.seconds,
+            images=trial.images,
+            clusters=trial.clusters,
+            noise=trial.noise,
+            tuning=self.name,
+            scores={name: value for name, value in scores.items() if value is not None},
+            steps=trial.records,
+        )
+        return self._view(record, self.trial(trial.number), (PIPELINE,))
+
+    def view_all(self, summary: dict[str, Any], status: Status) -> RunView:
+        """Return what hooks see of the tuning itself."""
+        best = summary["best"] or {}
+        record = RunRecord(
+            id=self.name,
+            pipeline=summary["pipeline"],
+            source=summary["source"],
+            started=summary["started"],
+            status=status,
+            seconds=summary["seconds"],
+            tuning=self.name,
+            scores={f"best_{name}": best[name] for name in SCORES if best.get(name) is not None}
+            | {"evaluated": summary["evaluated"], "failed": summary["failed"]},
+        )
+        return self._view(record, self.folder, (SUMMARY, TABLE, BEST))
+
+    def _view(self, record: RunRecord, folder: Folder, files: Sequence[str]) -> RunView:
+        kept = tuple(f"{folder.uri}/{name}" for name in files if folder.exists(name))
+        return RunView(id=record.id, folder=folder.uri, store=self.store.root.uri, record=record, artefacts=kept)
 
     def _text(self, trial: Trial) -> str:
         told = f", score {trial.score:.4f}" if trial.score is not None else f", failed: {terminal(trial.reason)}"

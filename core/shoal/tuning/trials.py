@@ -245,11 +245,11 @@ class Bench:
         if not members:
             return
         trial.images = members[0].state.images.num_rows
+        trial.records = [*members[0].records, *(record_of(step) for step in members[0].waiting)]
         reason = next((member.reason for member in members if member.reason), "")
         if reason:
             trial.status, trial.reason = "failed", reason
             return
-        trial.records = members[0].records
         trial.seconds = round(sum(member.seconds for member in members), 3)
         first, *others = [_clusters(member) for member in members]
         member = members[0]

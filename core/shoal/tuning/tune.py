@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +16,9 @@ import pyarrow as pa
 from shoal.api import source_of
 from shoal.host import Host
 from shoal.pipeline import Pipeline, load, override
+from shoal.records import RunView
 from shoal.runner import Progress, RunOptions, Silent
+from shoal.runner.telling import tell
 from shoal.store import Store
 from shoal.tuning import space as spaces
 from shoal.tuning.results import Results, ranked
@@ -109,7 +112,8 @@ class _Tuner:
         self.bench, self.space, self.settings, self.results, self.watcher = bench, space, settings, results, watcher
         self.trials: list[Trial] = []
         self.genes: list[Genes] = []
-        self.began = perf_counter()
+        self.trouble: list[str] = []
+        self.began, self.started = perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
 
     def run(self, ids: pa.Array) -> Tuning:
         """Go through the phases."""
@@ -121,6 +125,7 @@ class _Tuner:
             first = self._best(number)
         summary = self._summary(ended)
         self.results.write(self.trials, [], summary)
+        self._tell(self.results.view_all(summary, "done"))
         return Tuning(self.results.name, tuple(self.trials), ended, summary)
 
     def _search(self, budget: int, first: Sequence[Genes]) -> Search:
@@ -153,9 +158,16 @@ class _Tuner:
         self.bench.evaluate(fresh, [self.space.overrides(genes) for genes in asked], ids)
         self.trials += fresh
         self.genes += asked
-        self.results.write(self.trials, fresh, self._summary("running"))
+        summary = self._summary("running")
+        self.results.write(self.trials, fresh, summary)
+        for trial in fresh:
+            self._tell(self.results.view(trial, summary))
         self.watcher.evaluated(self.trials, self.settings.budget)
         return fresh
+
+    def _tell(self, seen: RunView) -> None:
+        tell(self.bench.host, self.bench.store, seen.record, "shoal_run_done", seen=seen)
+        self.trouble += [error for error in seen.record.hook_errors if error not in self.trouble]
 
     def _best(self, phase: int) -> list[Genes]:
         scored = [
@@ -170,6 +182,7 @@ class _Tuner:
         return {
             "pipeline": self.bench.pipeline.name,
             "source": self.bench.source,
+            "started": self.started,
             "ended": ended,
             "evaluated": len(self.trials),
             "failed": sum(trial.status == "failed" for trial in self.trials),
@@ -177,6 +190,7 @@ class _Tuner:
             "settings": asdict(self.settings),
             "space": {d.option: list(d.values) for d in self.space.dimensions},
             "best": best.facts() if best else None,
+            "hook_errors": self.trouble,
         }
 
 

@@ -14,7 +14,7 @@ from shoal.hooks import hookimpl
 from shoal.text import terminal
 
 if TYPE_CHECKING:
-    from shoal.records import RunView, StepRecord
+    from shoal.records import RunRecord, RunView, StepRecord
 
 EXPERIMENT = "shoal"
 SWITCH = "SHOAL_MLFLOW"
@@ -59,7 +59,9 @@ def _log(client: Any, run: "RunView") -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     record = run.record
-    made = client.create_run(_experiment(client, run), run_name=record.id)
+    made = _begun(client, _experiment(client, run), record)
+    if made is None:
+        return
     try:
         tags = {
             "shoal.run": record.id,
@@ -71,15 +73,39 @@ def _log(client: Any, run: "RunView") -> None:
         metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]
         params = [Param(name, value) for name, value in _parameters(run).items()]
         client.log_batch(
-            made.info.run_id, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value]
+            made, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value]
         )
         for start in range(100, len(params), 100):  # a batch takes a hundred
-            client.log_batch(made.info.run_id, params=params[start : start + 100])
+            client.log_batch(made, params=params[start : start + 100])
         for path in run.artefacts:
             if "://" not in path:
-                client.log_artifact(made.info.run_id, path)
+                client.log_artifact(made, path)
     finally:
-        client.set_terminated(made.info.run_id, "FINISHED" if record.status == "done" else "FAILED")
+        client.set_terminated(made, "FINISHED" if record.status == "done" else "FAILED")
+
+
+def _begun(client: Any, experiment: str, record: "RunRecord") -> str | None:
+    """Return the MLflow run to fill; None for a candidate of a tuning that was logged before the tuning went on.
+
+    A tuning is one MLflow run, whose candidates are nested in it: the first one that comes makes it.
+    """
+    if not record.tuning:
+        return str(client.create_run(experiment, run_name=record.id).info.run_id)
+    parent = _known(client, experiment, record.tuning)
+    if parent is None:
+        tags = {"shoal.run": record.tuning}
+        parent = str(client.create_run(experiment, run_name=f"tuning {record.tuning}", tags=tags).info.run_id)
+    if record.id == record.tuning:
+        return parent
+    if _known(client, experiment, record.id):
+        return None
+    return str(client.create_run(experiment, run_name=record.id, tags={"mlflow.parentRunId": parent}).info.run_id)
+
+
+def _known(client: Any, experiment: str, name: str) -> str | None:
+    """Return the MLflow run of a run of shoal, if there is one."""
+    found = client.search_runs([experiment], filter_string=f"tags.`shoal.run` = '{name}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def _experiment(client: Any, run: "RunView") -> str:
@@ -107,7 +133,7 @@ def _text(value: Any) -> str:
 def _metrics(run: "RunView") -> dict[str, float]:
     record = run.record
     names = ("files", "accepted", "rejected", "images", "clusters", "noise", "seconds")
-    values = {name: float(getattr(record, name)) for name in names}
+    values = {name: float(getattr(record, name)) for name in names} | record.scores
     for step in record.steps:
         values |= _of_step(step)
     return values

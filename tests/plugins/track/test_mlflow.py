@@ -57,3 +57,25 @@ def test_figures_of_evaluators_are_metrics(tmp_path: Path) -> None:
         "purity.silhouette": 0.25, "purity.clusters": 3.0, "purity.a_b_": 1.0, "purity.seconds": 0.0, "purity.computed": 0.0,
         "purity.cached": 0.0, "purity.failed": 0.0, "purity.rows_per_second": 0.0,
     }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+def test_candidates_are_nested_in_their_tuning_and_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv(mlflow.URI, raising=False)
+    monkeypatch.delenv(mlflow.SWITCH, raising=False)
+    for name, score in (("t-1", 0.5), ("t-2", 0.25), ("t-1", 0.5), ("t", 0.5)):  # the tuning was stopped, and went on
+        record = RunRecord(
+            id=name, pipeline="p", source="/p", started="now", status="done", tuning="t", scores={"score": score}
+        )
+        mlflow.shoal_run_done(RunView(id=name, folder=str(tmp_path), store=str(tmp_path), record=record))
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name(mlflow.EXPERIMENT).experiment_id])
+    runs = {run.data.tags["shoal.run"]: run for run in found}
+    assert len(found) == len(runs) == 3
+    assert {runs[name].data.tags["mlflow.parentRunId"] for name in ("t-1", "t-2")} == {runs["t"].info.run_id}
+    assert "mlflow.parentRunId" not in runs["t"].data.tags
+    assert {name: run.data.metrics["score"] for name, run in runs.items()} == {"t": 0.5, "t-1": 0.5, "t-2": 0.25}
+    assert {run.info.status for run in found} == {"FINISHED"}
