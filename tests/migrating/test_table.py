@@ -4,32 +4,19 @@
 as a file would say it, what else the file must say for it to matter, and what it becomes.
 """
 
-import json
-from typing import Any, NamedTuple
-
 import pytest
 
 from shoal.host import Host
-from shoal.migrating import MOOT, TABLES, Imported, Row, commands
-from shoal.pipeline import Pipeline, parse
+from shoal.migrating import MOOT, TABLES, commands
+from shoal.pipeline import parse
 
+from .cases import Case, at, has, nested, row_of, titled
 from .conftest import Import
 
 TABLE = TABLES[0]
 DBSCAN = {"clustering": {"backend": "dbscan"}}
 RANDOM = {"sampling": {"strategy": "random"}}
 ENDPOINT = {"vlm": {"source": "endpoint", "model_id": "some-model", "base_url": "http://127.0.0.1:8000/v1"}}
-
-
-class Case(NamedTuple):
-    """An option: where it lies, what a file says, and the place that must have changed."""
-
-    section: str
-    option: str
-    value: Any
-    place: str
-    becomes: Any
-    beside: dict[str, Any] = {}
 
 
 OPTIONS = [
@@ -97,40 +84,6 @@ OPTIONS = [
 ]
 
 
-def titled(case: Case) -> str:
-    return f"{case.section}: {case.option}"
-
-
-def row(case: Case) -> Row:
-    return next(row for row in TABLE.rows if (row.section, row.name) == (case.section, case.option))
-
-
-def nested(case: Case, value: Any) -> dict[str, Any]:
-    """Return a file that says an option in its section, and what must stand beside it."""
-    old: dict[str, Any] = json.loads(json.dumps(case.beside))
-    section = old
-    for part in case.section.split("."):
-        section = section.setdefault(part, {})
-    section[row(case).spelled] = value
-    return old
-
-
-def at(made: Imported, place: str) -> Any:
-    """Return what lies at a place: an option, a setting or the stage of a step, or the flag of a command."""
-    if place.partition(" ")[2]:
-        command, _, flag = place.partition(" ")
-        return [value for name, what, value in made.flags if (name, what) == (command, flag)]
-    step, _, option = place.partition(".")
-    found = made.pipeline.step(step)
-    if not option:
-        return found.stage.title()
-    if option == "only":
-        return found.only
-    if option.startswith("run."):
-        return getattr(found.settings, option.removeprefix("run."))
-    return getattr(found.stage, option)
-
-
 def test_the_table_has_the_options_of_the_workflow_and_no_other() -> None:
     listed = [(row.section, row.name) for row in TABLE.rows if row.listed]
     assert sorted(listed) == sorted((case.section, case.option) for case in OPTIONS)
@@ -138,29 +91,22 @@ def test_the_table_has_the_options_of_the_workflow_and_no_other() -> None:
 
 @pytest.mark.parametrize("case", OPTIONS, ids=titled)
 def test_an_old_file_changes_the_promised_place(case: Case, imported: Import) -> None:
-    before, after = imported(case.beside), imported(nested(case, case.value))
+    before, after = imported(case.beside), imported(nested(TABLE, case, case.value))
     if case.place == MOOT:
-        assert row(case).moot
+        assert row_of(TABLE, case).moot
         assert len(after.notes) == 1 + len(before.notes)
         assert any("no effect" in note and case.becomes in note for note in after.notes)
         assert after.pipeline == before.pipeline
         return
     home = case.place.removeprefix("run OUTPUT") or "shoal export --to"
     spoken = {"run IMAGES": "shoal run IMAGES", "embed.model": "embed"}.get(home, home)
-    assert any(spoken in promised or home in promised for promised in row(case).home), row(case).home
+    assert any(spoken in promised or home in promised for promised in row_of(TABLE, case).home), row_of(TABLE, case).home
     if " " in case.place:
         assert at(after, case.place) == [case.becomes]
         assert at(before, case.place) != [case.becomes]
     else:
         assert at(after, case.place) == case.becomes
-        assert not _has(before.pipeline, case.place) or at(before, case.place) != case.becomes
-
-
-def _has(pipeline: Pipeline, place: str) -> bool:
-    step, _, option = place.partition(".")
-    if step not in pipeline.names:
-        return False
-    return not option or option == "only" or option.startswith("run.") or hasattr(pipeline.step(step).stage, option)
+        assert not has(before.pipeline, case.place) or at(before, case.place) != case.becomes
 
 
 @pytest.mark.parametrize("case", OPTIONS, ids=titled)
@@ -171,8 +117,8 @@ def test_every_home_is_a_place_that_exists(case: Case, imported: Import, host: H
     from shoal.cli.app import build
 
     cli = get_command(build(["run"]))
-    made = imported(nested(case, case.value))
-    for home in row(case).home:
+    made = imported(nested(TABLE, case, case.value))
+    for home in row_of(TABLE, case).home:
         if home == MOOT or home.startswith("$"):
             continue
         if home.startswith("shoal "):
@@ -181,12 +127,12 @@ def test_every_home_is_a_place_that_exists(case: Case, imported: Import, host: H
             names = [name for p in parameters for name in (*p.opts, *p.secondary_opts, p.metavar)]
             assert flag in names, home
         else:
-            assert _has(made.pipeline, home), home
+            assert has(made.pipeline, home), home
 
 
 @pytest.mark.parametrize("case", [case for case in OPTIONS if case.place != MOOT], ids=titled)
 def test_the_file_reads_back_as_the_same_pipeline(case: Case, imported: Import, host: Host) -> None:
-    made = imported(nested(case, case.value))
+    made = imported(nested(TABLE, case, case.value))
     assert parse(made.text, host).steps == made.pipeline.steps
     assert commands(made, "pipeline.yaml")
 

@@ -19,7 +19,11 @@ def text(workflow: Table) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     part = row.section.partition(".")[2]
-    name = f"{part.upper() if part.endswith('scan') else part} {row.name}" if part and part not in row.name else row.name
+    name = (
+        f"{part.upper() if part.endswith('scan') else part} {row.name}"
+        if part and part not in row.name.lower()
+        else row.name
+    )
     keys = ", ".join(f"`{key}`" for key in dict.fromkeys((row.spelled, *row.keys)))
     default = row.shown or ("" if row.default is None else code(row.default))
     if row.moot:

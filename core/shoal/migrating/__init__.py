@@ -7,16 +7,16 @@ from pathlib import Path
 
 from shoal.errors import UsageError
 from shoal.host import Host
-from shoal.migrating import semantic_cluster
-from shoal.migrating.building import Imported, build, check_no_problems, commands
+from shoal.migrating import semantic_cluster, structural_clusters
+from shoal.migrating.building import Imported, build, check_no_problems, commands, space_file
 from shoal.migrating.reading import read_old
 from shoal.migrating.table import MOOT, Row, Table
 from shoal.pipeline.document import text_of
 from shoal.text import terminal
 
-__all__ = ["MOOT", "TABLES", "Imported", "Row", "Table", "commands", "import_config", "write"]
+__all__ = ["MOOT", "TABLES", "Imported", "Row", "Table", "commands", "import_config", "space_file", "write"]
 
-TABLES: tuple[Table, ...] = (semantic_cluster.TABLE,)
+TABLES: tuple[Table, ...] = (semantic_cluster.TABLE, structural_clusters.TABLE)
 """A table for each workflow, the first one where nobody says which."""
 
 
@@ -42,18 +42,24 @@ def import_config(
     check_no_problems(found, ignore_unknown)
     made = build(table, found, host, terminal(path.name), shoal_defaults)
     ignored = tuple(f"{sentence} (left out)" for sentence in found.unknown)
-    return Imported(made.pipeline, made.text, made.flags, made.variables, (*made.notes, *ignored))
+    return Imported(made.pipeline, made.text, made.flags, made.variables, (*made.notes, *ignored), made.space)
 
 
 def write(imported: Imported, path: Path, *, force: bool = False) -> None:
-    """Write the pipeline file.
+    """Write the pipeline file, and the space file beside it where there are values to try.
 
     Raises:
         UsageError: there is a file of that name already, or it can't be written.
     """
+    _write(path, imported.text, force)
+    if imported.space:
+        _write(Path(space_file(str(path))), imported.space, force)
+
+
+def _write(path: Path, text: str, force: bool) -> None:
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(imported.text)
+            file.write(text)
     except FileExistsError as error:
         raise UsageError(f"{path} exists already; name another file with --to, or replace it with --force") from error
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from shoal.contract import Stage
 from shoal.errors import PipelineError, UsageError
 from shoal.host import Host
+from shoal.migrating.ranges import space_text
 from shoal.migrating.reading import MOST, Found
 from shoal.migrating.table import Effect, Old, Row, Table
 from shoal.pipeline import load, parse
@@ -26,6 +27,7 @@ class Imported:
         flags: (command, flag or argument, value) of the commands to give.
         variables: environment variables that the commands need.
         notes: what a user should know, a sentence each.
+        space: the space file of `shoal tune`; empty where the old file names no values to try.
     """
 
     pipeline: Pipeline
@@ -33,6 +35,7 @@ class Imported:
     flags: tuple[tuple[str, str, str | None], ...]
     variables: Mapping[str, str]
     notes: tuple[str, ...]
+    space: str = ""
 
 
 @dataclass
@@ -71,7 +74,18 @@ def build(table: Table, found: Found, host: Host, where: str, shoal_defaults: bo
     made = _arranged(made, table)
     text = _text(made, table, where)
     parse(text, host, where="the imported pipeline")
-    return Imported(made, text, tuple(gathered.flags), gathered.variables, tuple(sorted(gathered.notes, key=_line)))
+    space = _space(table, found, made, host, where, gathered)
+    flags = (*table.flags, *gathered.flags)
+    return Imported(made, text, flags, gathered.variables, tuple(sorted(gathered.notes, key=_line)), space)
+
+
+def _space(table: Table, found: Found, made: Pipeline, host: Host, where: str, gathered: _Gathered) -> str:
+    old = Old(found.values, table)
+    if found.ranges and table.tuner and old.get(table.tuner) is False:
+        place, key = next(iter(found.ranges.values())).where
+        gathered.notes.append(f"{place}: `{key}`: no effect, because tuning is off")
+        return ""
+    return space_text(found.ranges, old, made, host, f"# Made by `shoal import-config` from {where}.\n")
 
 
 def _effects(table: Table, found: Found, shoal_defaults: bool) -> tuple[list[tuple[Row, Effect]], _Gathered]:
@@ -177,27 +191,37 @@ def _step(step: Step) -> dict[str, object]:
     return {"use": step.stage.title(), **{key: part for key, part in parts.items() if part}}
 
 
+def space_file(pipeline_file: str) -> str:
+    """Return where the space file of a pipeline file lies: `pipeline.space.yaml` beside `pipeline.yaml`."""
+    return f"{pipeline_file.removesuffix('.yaml').removesuffix('.yml')}.space.yaml"
+
+
 def commands(imported: Imported, pipeline_file: str) -> list[str]:
     """Return the commands to give, one after the other, as a shell takes them.
 
     Args:
         imported: what the old file became.
-        pipeline_file: path of the pipeline file.
+        pipeline_file: path of the pipeline file; the space file lies beside it.
     """
     said: dict[str, dict[str, str | None]] = {}
     for command, flag, value in imported.flags:
         flags = said.setdefault(command, {})
-        flags[flag] = f"{flags[flag]},{value}" if flag == "--force" and flags.get(flag) else value
+        key = f"--set {(value or '').partition('=')[0]}" if flag == "--set" else flag  # it may be repeated, once an option
+        flags[key] = f"{flags[key]},{value}" if flag == "--force" and flags.get(flag) else value
     images, root, store = _folders(said.get("run", {}))
     front = [f"{name}={shlex.quote(value)}" for name, value in imported.variables.items()]
     spelled = pipeline_file if "/" in pipeline_file or pipeline_file.endswith((".yaml", ".yml")) else f"./{pipeline_file}"
+    how = said.get("export", {}).pop("--as", None) or "workflow"
     lines = [
         ["run", spelled, images, "--out", store, *_words(said.get("run", {}))],
         ["organize", store, "--to", f"{root}/sorted", *_words(said.get("organize", {}))],
-        ["export", store, "--as", "workflow", "--to", f"{root}/workflow", *_words(said.get("export", {}))],
+        ["export", store, "--as", how, "--to", f"{root}/{how}", *_words(said.get("export", {}))],
     ]
+    if "tune" in said or imported.space:
+        space = ["--space", space_file(spelled)] if imported.space else []
+        lines.append(["tune", spelled, images, "--out", store, *space, *_words(said.get("tune", {}))])
     shell = [" ".join(shlex.quote(word) for word in ("shoal", *words)) for words in lines]
-    return [" ".join([*front, shell[0]]), *shell[1:]]
+    return [" ".join([*front, line]) if line.startswith(("shoal run", "shoal tune")) else line for line in shell]
 
 
 def _folders(run: Mapping[str, str | None]) -> tuple[str, str, str]:
@@ -211,7 +235,7 @@ def _folders(run: Mapping[str, str | None]) -> tuple[str, str, str]:
 
 def _words(flags: Mapping[str, str | None]) -> list[str]:
     shown = {flag: value for flag, value in flags.items() if flag.startswith("--") and flag != "--out"}
-    return [word for flag, value in shown.items() for word in ((flag,) if value is None else (flag, value))]
+    return [word for flag, value in shown.items() for word in ((flag,) if value is None else (flag.split()[0], value))]
 
 
 def check_no_problems(found: Found, ignore_unknown: bool) -> None:

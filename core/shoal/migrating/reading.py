@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from shoal.errors import UsageError
+from shoal.migrating.ranges import Range, looks_like_values, read_values
 from shoal.migrating.table import Old, Row, Table, squash
 from shoal.pipeline.nodes import Node, read
 
@@ -21,12 +22,14 @@ class Found:
         places: `file:line` and the key as it is written, by row.
         problems: what is wrong, a sentence each.
         unknown: keys that mean nothing here, a sentence each.
+        ranges: what a tuner is to try, by row.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    ranges: dict[str, Range] = field(default_factory=dict)
 
 
 def read_old(text: str, where: str, table: Table) -> Found:
@@ -65,7 +68,9 @@ class _Reader:
         parts = node.value if isinstance(node.value, dict) else {}
         for key, part in parts.items():
             inner = self.table.section(section, key)
-            if inner is not None and (part.value is None or isinstance(part.value, dict)):
+            if inner is not None and inner == self.table.space:
+                self._space(part, "")
+            elif inner is not None and (part.value is None or isinstance(part.value, dict)):
                 self.walk(part, inner)
             elif section == "" and isinstance(part.value, dict) and squash(key) in map(squash, self.table.wrappers):
                 self.walk(part, "")
@@ -78,10 +83,49 @@ class _Reader:
             self.waiting.append((rows, section, key, node))
         elif rows:
             self._take(rows[0], key, node)
+        elif self._is_tuners(section) and isinstance(node.value, list | dict):
+            self._space(Node({key: node}, node.where, node.line), "")
         else:
             told = len(self.found.unknown) < MOST
             said = self._unknown(section, key, node) if told else f"unknown option `{key}`"
             self.found.unknown.append(f"{node.where}: {said}")
+
+    def _is_tuners(self, section: str) -> bool:
+        return bool(section) and section == self.table.space.rpartition(".")[0]
+
+    def _space(self, node: Node, section: str) -> None:
+        """Take the values to try for options of a section: `min_cluster_size: [5, 10]`, `clustering.min_samples: ...`."""
+        if not isinstance(node.value, dict):
+            self.found.problems.append(f"{node.where}: name options and the values to try for each, one option a line")
+            return
+        for key, part in node.value.items():
+            *fronts, name = key.split(".")
+            inside = section
+            for front in fronts:
+                inside = self.table.section(inside, front) or inside
+            inner = self.table.section(inside, name)
+            if inner is not None and isinstance(part.value, dict) and not looks_like_values(part.plain()):
+                self._space(part, inner)
+            else:
+                self._range(inside, name, key, part)
+
+    def _range(self, section: str, name: str, key: str, node: Node) -> None:
+        inside_tuner = self.table.space.partition(".")[0]
+        rows = [row for row in self.table.candidates(section, name) if row.section.partition(".")[0] != inside_tuner]
+        if not rows:
+            self.found.unknown.append(f"{node.where}: {self._unknown(section, key, node)}")
+        elif len(rows) > 1:
+            meant = " or ".join(f"`{row.section.partition('.')[0]}.{row.spelled}`" for row in rows)
+            self.found.problems.append(f"{node.where}: `{key}` may mean {meant}; name its section")
+        elif rows[0].key in self.found.ranges:
+            self.found.problems.append(f"{node.where}: `{key}` is given already ({self.found.ranges[rows[0].key].where[0]})")
+        else:
+            try:
+                values = read_values(node.plain(), rows[0].reads)
+            except ValueError as error:
+                self.found.problems.append(f"{node.where}: `{key}` ({rows[0].name}) {error}")
+            else:
+                self.found.ranges[rows[0].key] = Range(rows[0], (node.where, key), values)
 
     def decide(self) -> None:
         """Choose among several options the one that is in use beside the others."""

@@ -20,6 +20,15 @@ def whole(value: Any) -> int:
     return int(made)
 
 
+def side(value: Any) -> int:
+    """Return the side of a square grid: `8`, `8x8` or `[8, 8]`."""
+    parts = value.lower().split("x") if isinstance(value, str) else value
+    sides = {whole(part) for part in parts} if isinstance(parts, list) else {whole(parts)}
+    if len(sides) != 1:
+        raise ValueError(f"must be as many tiles across as down, not {show(value)}")
+    return sides.pop()
+
+
 def number(value: Any) -> float | int:
     """Return a number."""
     made = _float(value)

@@ -5,7 +5,7 @@ from typing import Any
 
 from shoal.migrating import semantic_words as language
 from shoal.migrating.reads import boolean, choice, number, or_none, share, text, whole, words
-from shoal.migrating.table import MOOT, Effect, Old, Row, Table, sets, squash
+from shoal.migrating.table import MOOT, Effect, Old, Row, Table, flag, sets, squash
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "data": ("data", "input", "dataset", "index", "images"),
@@ -131,12 +131,8 @@ def _force(*steps: str) -> Any:
     return turn
 
 
-def _flag(command: str, name: str) -> Any:
-    return lambda value, old: Effect(flags=((command, name, str(value)),))
-
-
 DATA = (
-    Row("data", "input directory", text, ("shoal run IMAGES",), turn=_flag("run", "IMAGES"), shown="none",
+    Row("data", "input directory", text, ("shoal run IMAGES",), turn=flag("run", "IMAGES"), shown="none",
         keys=("input_dir", "input_folder", "input_path", "input", "image_dir", "images_dir", "image_folder", "directory",
               "folder", "path")),
     Row("data", "formats", words, ("index.formats",), ["jpg", "jpeg", "png", "webp", "bmp", "tiff"],
@@ -231,10 +227,10 @@ OUTPUT = (
         turn=_seed, note="For the map, and for `sample.random`. -1 draws a seed, once: the run's record names it, and what "
         "came of it is kept until `--force`."),
     Row("output", "output root", text, ("shoal organize --to", "shoal export --to"), shown="none",
-        keys=("output_dir", "output_folder", "output_path", "root", "results_dir", "output"), turn=_flag("run", "OUTPUT"),
+        keys=("output_dir", "output_folder", "output_path", "root", "results_dir", "output"), turn=flag("run", "OUTPUT"),
         note="Sorted files go to `ROOT/sorted`, the workflow's files to `ROOT/workflow`."),
     Row("output", "cache folder", text, ("shoal run --out",), shown="none", keys=("cache_dir", "cache_path"), anywhere=True,
-        turn=_flag("run", "--out"),
+        turn=flag("run", "--out"),
         note="shoal keeps all that it computes there; `ROOT/store` where it is left out or holds the files."),
     Row("output", "log level", choice("debug", "info", "warning", warn="warning", error="warning", critical="warning"),
         ("shoal run --debug", "shoal run --quiet"), "info", turn=_log_level, keys=("logging", "verbosity"), anywhere=True,
@@ -250,10 +246,10 @@ OUTPUT = (
 
 NAMING = (
     Row("naming", "rule", choice("id@label@original", "label@original", "cluster_id@label", "cluster_id@label@original"),
-        ("shoal organize --rule",), "id@label@original", turn=_flag("organize", "--rule"),
+        ("shoal organize --rule",), "id@label@original", turn=flag("organize", "--rule"),
         keys=("naming_rule", "file_naming_rule", "rename_rule", "pattern", "template", "naming", "file_naming")),
     Row("naming", "moves", choice("copy", "move", "hardlink", link="hardlink"), ("shoal organize --mode",), "move",
-        turn=_flag("organize", "--mode"), keys=("mode", "operation", "file_mode", "organize_mode", "file_operation"),
+        turn=flag("organize", "--mode"), keys=("mode", "operation", "file_mode", "organize_mode", "file_operation"),
         listed=False, note="The command shows the plan and asks first; `shoal undo` takes it back."),
 )  # fmt: skip
 
@@ -264,4 +260,5 @@ TABLE = Table(
     (*DATA, *EMBEDDING, *CLUSTERING, *SAMPLING, *language.VLM, *language.LANGUAGE, *OUTPUT, *NAMING),
     spare=("reduce",),
     only_for={"tags": "caption"},
+    flags=(("export", "--as", "workflow"),),
 )

@@ -65,6 +65,11 @@ class Old:
 Turn = Callable[[Any, Old], Effect]
 
 
+def flag(command: str, name: str) -> Turn:
+    """Return what makes an option the flag (or the argument's place) of a command, with its value."""
+    return lambda value, old: Effect(flags=((command, name, str(value)),))
+
+
 @dataclass(frozen=True)
 class Row:
     """An option of an old workflow.
@@ -137,6 +142,9 @@ class Table:
         spare: steps of the recipe that go where no other step names them after all options are set.
         only_for: steps of the recipe that another step alone reads: they are done for its images only.
         wrappers: names of a mapping around everything.
+        flags: of the commands, whatever the file says.
+        space: the section whose keys are options of other sections, with the values to try for each; none has no tuner.
+        tuner: the option that switches the tuner off.
     """
 
     workflow: str
@@ -146,6 +154,9 @@ class Table:
     spare: tuple[str, ...] = ()
     only_for: Mapping[str, str] = field(default_factory=dict)
     wrappers: tuple[str, ...] = ("config", "configuration", "settings", "options", "workflow", "pipeline")
+    flags: tuple[tuple[str, str, str | None], ...] = ()
+    space: str = ""
+    tuner: str = ""
 
     def row(self, key: str) -> Row:
         """Return a row by what the code calls it."""
@@ -165,10 +176,15 @@ class Table:
         return tuple(inside)
 
     def candidates(self, section: str, key: str) -> list[Row]:
-        """Return the rows that a key may mean: by its name first, then by other names, then with its section in front."""
-        wanted, rows = squash(key), [*self.within(section)]
-        if section:
-            rows += [row for row in self.rows if row.anywhere and row not in rows]
+        """Return the rows that a key may mean: by name first, then by other names, then with its section in front.
+
+        A section's own rows go before those that may lie anywhere.
+        """
+        own = self._called(key, self.within(section))
+        return own or (self._called(key, tuple(row for row in self.rows if row.anywhere)) if section else own)
+
+    def _called(self, key: str, rows: tuple[Row, ...]) -> list[Row]:
+        wanted = squash(key)
         named = [row for row in rows if squash(row.name) == wanted]
         also = [row for row in rows if row.is_called(wanted)]
         return named or also or [row for row in rows if self._prefixed(row, wanted)]
