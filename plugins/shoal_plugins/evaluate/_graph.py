@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
 
 EXACT_ROWS = 20_000
-"""Up to here FAISS compares every pair: 10 s on two cores at 50 components; above, an inverted file finds 99.8 % of the
-neighbours in a fraction of that."""
+"""Up to here FAISS compares every pair: 10 s on two cores at 50 components; above, an inverted file finds nearly all
+neighbours in a fraction of that (`benchmarks/purity.py` says how many)."""
 
-PROBED = 8
+PROBED = 16
 TRAINED_ON = 64  # vectors a list
 
 
