@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,6 +75,7 @@ class InMemory:
     images: pa.Table = field(default_factory=lambda: IMAGES)
     folder: Files = field(default_factory=Files)
     files: pa.Table = field(default_factory=lambda: FILES)
+    left: dict[str, Path] = field(default_factory=dict)
 
     def only(self, *names: str) -> "InMemory":
         """Return a run whose pipeline ends early."""
@@ -86,6 +88,9 @@ class InMemory:
 
     def table(self, step: str) -> pa.Table:
         return self.tables[step]
+
+    def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
+        return self.tables[step], self.left.get(step)
 
     def joined(self, columns: Sequence[str]) -> pa.Table:
         made = {"id": self.images["id"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import StageError, StoreError
-from shoal.report import Figure, Fragment, Judgement, render, write
+from shoal.report import Figure, Fragment, Judgement, render, render_alone, write
 from tests.report.support import make_report
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(1)">'&"""
@@ -125,3 +125,22 @@ def test_what_evaluators_found_stands_in_the_page_escaped() -> None:
     assert '<td class="number bad">3.000</td><td>at most 1</td>' in page
     assert '<td class="number">0.200</td><td>at least 0.1</td>' in page
     assert "Quality" not in render(make_report())
+
+
+def test_a_part_can_be_a_page_of_its_own_under_the_same_policy() -> None:
+    page = render_alone(Fragment("cloud", HOSTILE, "<p>x</p>", "p { color: red }", "let a = 1;"), HOSTILE)
+    policy = _policy(page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    styles = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    assert [len(scripts), len(styles)] == [2, 2]
+    assert all(_hash(text) in policy for text in scripts + styles)
+    assert policy.count("sha256-") == 4
+    assert "default-src 'none'" in policy
+    assert "<img" not in page
+    assert "alert(1)</script>" not in page
+
+
+@pytest.mark.parametrize("parts", [{"html": "<img src='files/a.jpg'>"}, {"style": "p { background: url(files/a.jpg) }"}])
+def test_a_part_with_files_is_no_page_of_its_own(parts: dict[str, str]) -> None:
+    with pytest.raises(StageError, match="step 'cloud' draws with files beside the page"):
+        render_alone(Fragment("cloud", "Cloud", **{"html": "x", **parts}), "t")

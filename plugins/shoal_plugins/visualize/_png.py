@@ -119,7 +119,7 @@ def _sheet(width: int, height: int, title: str) -> "tuple[Image, ImageDraw]":
     return image, draw
 
 
-def _more(clusters: Sequence[Cluster], most: int = MOST) -> tuple[list[Cluster], str]:
+def _more(clusters: Sequence[Cluster], most: int) -> tuple[list[Cluster], str]:
     """Return the clusters that a picture shows, and what it says of the others."""
     inside = [cluster for cluster in clusters if not cluster.noise]
     rest = inside[most:]
@@ -176,7 +176,7 @@ def write_grid(path: Path, clusters: Sequence[Cluster], pictures: Mapping[int, S
 
 def write_sizes(path: Path, clusters: Sequence[Cluster]) -> None:
     """Write a bar for every cluster as a PNG, to one scale that begins at zero: largest first, noise last."""
-    kept, more = _more(clusters)
+    kept, more = _more(clusters, MOST)
     total = sum(cluster.size for cluster in clusters) or 1
     largest = max((cluster.size for cluster in kept), default=1)
     width, names, figures, high = 1000, 280, 130, 26

@@ -81,7 +81,7 @@ function mixColours() {
   readTheme();
   const paper = abgr(theme.raised);
   const mix = (a, b, part) => [0, 8, 16].reduce((sum, bit) => sum | (Math.round(((a >> bit) & 255) * part + ((b >> bit) & 255) * (1 - part)) << bit), 0);
-  colours = CLUSTERS.map((cluster) => Array.from({ length: LEVELS }, (_, k) => mix(abgr(cluster.colour), paper, FLAT ? 1 : 0.42 + (0.58 * k) / (LEVELS - 1))));
+  colours = CLUSTERS.map((cluster) => Array.from({ length: LEVELS }, (_, k) => mix(abgr(cluster.colour), paper, FLAT ? 1 : 0.52 + (0.48 * k) / (LEVELS - 1))));
 }
 function draw() {
   density = Math.min(2, devicePixelRatio || 1);
