@@ -64,6 +64,8 @@ def test_a_changed_file_is_left_and_told_with_code_1(fresh: Made) -> None:
         (["--to", "{}/s"], "nobody is there to ask; add --yes to go ahead, or --dry-run to only look"),
         (["--to", "{}/s", "--yes", "--mode", "cp"], "--mode is copy, move or hardlink, not 'cp'"),
         (["--to", "{}/s", "--yes", "--rule", "label@orignal"], "did you mean 'label@original'?"),
+        (["--to", "{}/s", "--yes", "--set", "yolo"], "--set yolo: write OPTION=VALUE, such as yolo_images=images"),
+        (["--to", "{}/s", "--yes", "--set", "yolo_images=a/b"], "'a/b' is no name of one folder"),
         (["--to", "{}/a file", "--yes"], "is no folder; name a folder to organise into"),
         (["--to", "{out}/sorted", "--yes"], "lies in shoal's own folder"),
     ],

@@ -81,6 +81,15 @@ def test_classes_are_counted_as_the_label_files_say(work: Path) -> None:
     assert sum(int(line["boxes"]) for line in lines) == total
 
 
+def test_the_tables_are_exported(work: Path, shoal: Shoal, tmp_path: Path) -> None:
+    shoal("export", "out", "--as", "structural", "--to", tmp_path / "files", cwd=work)
+    with (tmp_path / "files/yolo_missing.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == MISSING
+    assert all(Path(line["image"]).is_file() and not Path(line["label"]).exists() for line in lines)
+    assert (tmp_path / "files/yolo_malformed.csv").read_text() == "label,reason\n"
+
+
 def test_labels_that_change_are_counted_anew_and_nothing_else_is(work: Path, shoal: Shoal) -> None:
     path = min((work / "set/lab").iterdir())
     text, times = path.read_text(), path.stat()

@@ -3,14 +3,15 @@
 | file | holds |
 |---|---|
 | `purity_report_latest.json`, `centroid_cosine_matrix.npy` | the figures and the verdict; cosines between centroids |
+| `yolo_classes.csv`, `yolo_missing.csv`, `yolo_malformed.csv` | boxes by class and cluster; images without label; bad labels |
 | `interactive_scatter.html` | the 3-D scatter, a page of its own that opens without a server |
 | `cluster_grid.png`, `cluster_sizes.png` | samples of every cluster; how large clusters are |
 | `preprocessing_comparison.png` | samples as they are, and as the embedder gets them |
 | `image_clusters.csv` | path, cluster (-1 is noise), label, strength: a row a file |
 | `run_config.yaml` | the pipeline with every option: `shoal run run_config.yaml IMAGES` makes the run again |
 
-A file is left out where the pipeline has no step that makes it: `evaluate.purity`, `visualize.scatter`, `visualize.grid` and
-`visualize.sizes` with `png: true`, `visualize.preparation`.
+A file is left out where the pipeline has no step that makes it: `evaluate.purity`, `evaluate.yolo`, `visualize.scatter`,
+`visualize.grid` and `visualize.sizes` with `png: true`, `visualize.preparation`.
 """
 
 import shutil
@@ -24,7 +25,13 @@ from shoal.export.writers import write_csv
 from shoal.report import Fragment, render_alone
 
 MADE = {
-    "evaluate": ("purity_report_latest.json", "centroid_cosine_matrix.npy"),
+    "evaluate": (
+        "purity_report_latest.json",
+        "centroid_cosine_matrix.npy",
+        "yolo_classes.csv",
+        "yolo_missing.csv",
+        "yolo_malformed.csv",
+    ),
     "visualize": ("cluster_grid.png", "cluster_sizes.png", "preprocessing_comparison.png"),
 }
 """Files that steps of a kind leave beside their answers; of several the last one's counts."""

@@ -1,5 +1,6 @@
 """`organize.folders`: one folder a cluster, file names by rule."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -93,6 +94,19 @@ class Folders(Organizer):
         """
         return columns(source=pa.string(), target=pa.string(), sidecar=pa.bool_(), missing=pa.string())
 
+    def outside(self, rows: pa.Table) -> str:
+        """Return a digest of the names of the side-cars that are there, where it looks for any."""
+        if not (self.sidecars or self.yolo):
+            return ""
+        digest = hashlib.sha256()
+        for paths in rows["paths"].to_pylist():
+            for path in paths:
+                found = [sidecar.tail for sidecar in find_sidecars(path, self.sidecars)]
+                label = self._label_of(path) if self.yolo else None
+                there = [os.path.lexists(file) for file in (path, label) if file is not None]
+                digest.update(f"{path}\0{found}\0{there}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return the plan: a row a file, ordered by id and path, side-cars behind their image."""
         labels = rows.column("label").to_pylist() if "label" in rows.column_names else [None] * rows.num_rows
@@ -114,6 +128,9 @@ class Folders(Organizer):
             context.note("labels", {"missing": sum(row[-1] is not None for row in planned)})
         return pa.table([list(column) for column in zip(*planned, strict=True)] or [[]] * len(schema), schema=schema)
 
+    def _label_of(self, path: str) -> str | None:
+        return YoloLayout(self.yolo_images, self.yolo_labels, self.yolo_extension).label_of(path)
+
     def _files(self, path: str, target: str, images: set[str]) -> Iterator[tuple[str, str, bool, str | None]]:
         """Yield source, target, whether it is a side-car, and what is missing, of an image and the files that go with it."""
         folder, _, name = target.rpartition("/")
@@ -121,7 +138,7 @@ class Folders(Organizer):
         beside = [(sidecar.source, f"{folder}/{stem}{sidecar.tail}") for sidecar in find_sidecars(path, self.sidecars)]
         missing = None
         if self.yolo:
-            label = YoloLayout(self.yolo_images, self.yolo_labels, self.yolo_extension).label_of(path)
+            label = self._label_of(path)
             if label is None:
                 missing = f"no folder {self.yolo_images!r} in its path"
             elif os.path.lexists(label):  # also a link that leads nowhere, or a folder: the journal gives the reason

@@ -163,6 +163,25 @@ def test_a_label_that_can_not_go_gives_a_reason_and_stays(tmp_path: Path) -> Non
     assert (tmp_path / "lab/c.txt").is_dir()
 
 
+def test_a_kept_plan_counts_only_while_the_same_files_are_there(tmp_path: Path) -> None:
+    key, paths = image(tmp_path / "img/a.jpg")
+    rows = table([(key, paths, 0, None)])
+    stages = {"yolo": Folders(yolo=True), "beside": Folders(sidecars=(".txt",)), "plain": Folders()}
+
+    def look() -> dict[str, str]:
+        return {name: stage.outside(rows) for name, stage in stages.items()}
+
+    first = look()
+    assert first["plain"] == ""
+    assert look() == first
+    (tmp_path / "img/a.txt").write_text("")
+    second = look()
+    assert {name for name in first if first[name] != second[name]} == {"beside"}
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/a.txt").write_text("")
+    assert {name for name, value in look().items() if value != second[name]} == {"yolo"}
+
+
 @pytest.mark.parametrize(
     "options",
     [{"yolo_images": "a/b"}, {"yolo_images": ".."}, {"yolo_labels": ""}, {"yolo_labels": "IMG"}, {"yolo_extension": "txt"},
