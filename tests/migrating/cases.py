@@ -1,6 +1,7 @@
 """Cases of the tables of old options: what a file says, and the place that it changes."""
 
 import json
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from shoal.migrating import Imported, Row, Table
@@ -49,11 +50,17 @@ def at(made: Imported, place: str) -> Any:
         return found.only
     if option.startswith("run."):
         return getattr(found.settings, option.removeprefix("run."))
-    return getattr(found.stage, option)
+    return attrgetter(option)(found.stage)
 
 
 def has(pipeline: Pipeline, place: str) -> bool:
     step, _, option = place.partition(".")
     if step not in pipeline.names:
         return False
-    return not option or option == "only" or option.startswith("run.") or hasattr(pipeline.step(step).stage, option)
+    if not option or option == "only" or option.startswith("run."):
+        return True
+    try:
+        attrgetter(option)(pipeline.step(step).stage)
+    except AttributeError:
+        return False
+    return True

@@ -51,9 +51,18 @@ def write(imported: Imported, path: Path, *, force: bool = False) -> None:
     Raises:
         UsageError: there is a file of that name already, or it can't be written.
     """
-    _write(path, imported.text, force)
+    files = {path: imported.text}
     if imported.space:
-        _write(Path(space_file(str(path))), imported.space, force)
+        files[Path(space_file(str(path)))] = imported.space
+    for file in files:
+        if not force and file.exists():
+            raise _there(file)
+    for file, text in files.items():
+        _write(file, text, force)
+
+
+def _there(path: Path) -> UsageError:
+    return UsageError(f"{path} exists already; name another file with --to, or replace it with --force")
 
 
 def _write(path: Path, text: str, force: bool) -> None:
@@ -61,6 +70,6 @@ def _write(path: Path, text: str, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise UsageError(f"{path} exists already; name another file with --to, or replace it with --force") from error
+        raise _there(path) from error
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror or error}; name another file with --to") from error

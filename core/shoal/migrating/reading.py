@@ -113,7 +113,7 @@ class _Reader:
         inside_tuner = self.table.space.partition(".")[0]
         rows = [row for row in self.table.candidates(section, name) if row.section.partition(".")[0] != inside_tuner]
         if not rows:
-            self.found.unknown.append(f"{node.where}: {self._unknown(section, key, node)}")
+            self.found.unknown.append(f"{node.where}: {self._unknown(section, name, node)}")
         elif len(rows) > 1:
             meant = " or ".join(f"`{row.section.partition('.')[0]}.{row.spelled}`" for row in rows)
             self.found.problems.append(f"{node.where}: `{key}` may mean {meant}; name its section")
@@ -130,10 +130,11 @@ class _Reader:
     def decide(self) -> None:
         """Choose among several options the one that is in use beside the others."""
         old = Old(self.found.values, self.table)
-        for rows, _, key, node in self.waiting:
+        for rows, section, key, node in self.waiting:
             used = [row for row in rows if not row.unless(old)] or rows[:1]
-            if len(used) == 1:
-                self._take(used[0], key, node)
+            own = [row for row in used if row.section == section]  # rather than of a part of the section
+            if len(used) == 1 or len(own) == 1:
+                self._take((own or used)[0], key, node)
             else:
                 meant = " or ".join(f"{row.name} (`{row.section.replace('.', ': ')}: {key}`)" for row in used)
                 self.found.problems.append(f"{node.where}: `{key}` may mean {meant}; put it below its section")
