@@ -256,8 +256,10 @@ class Evaluator(TableStage):
     """Tells how good the clusters are: a row a cluster, and figures of the whole set.
 
     What it says of a cluster is its own choice of columns. Figures of the whole set go to `context.note("metrics", {...})`,
-    names to numbers, and a judgement to `context.note("verdict", "PASS")`: they stand in the run's record, the report and
-    MLflow, and steer `shoal tune`. Files for scripts (a matrix) lie in `context.folder`.
+    names to numbers (a figure that is not defined is left out), what they are held against to `context.note("thresholds",
+    {"silhouette": {"at_least": 0.1}})` (or `at_most`), a judgement to `context.note("verdict", "PASS")`, and why, in one
+    sentence, to `context.note("reason", ...)`: they stand in the run's record, the report, `shoal show` and MLflow. Files
+    for scripts (a matrix) lie in `context.folder`.
     """
 
     kind: ClassVar[str] = "evaluate"

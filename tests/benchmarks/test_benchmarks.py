@@ -58,6 +58,14 @@ def test_benchmark_of_memory_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_benchmark_of_purity_runs(tmp_path: Path) -> None:
+    result = benchmark("purity", tmp_path / "result.json")
+    (trial,) = result["trials"]["purity"]
+    assert trial["notes"]["metrics"]["clusters"] == 20
+    assert 0.8 < result["figures"][-1]["value"] <= 1
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_benchmark_of_rescue_runs(tmp_path: Path) -> None:
     for number, colour in enumerate(["navy", "orange", "white"]):
