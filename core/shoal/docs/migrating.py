@@ -11,7 +11,7 @@ def text(workflow: Table) -> str:
     parts = []
     for section, rows in groupby(workflow.rows, key=lambda row: row.section.partition(".")[0]):
         names = ", ".join(f"`{key}:`" for key in workflow.sections[section])
-        head = f"### {section[:1].upper()}{section[1:]}" if section != "vlm" else "### VLM"
+        head = f"### {section.upper() if section in ('vlm', 'yolo') else section.capitalize()}"
         cells = table(("option", "as a key", "default then", "in shoal", "how"), (_cells(row) for row in rows))
         parts.append(f"{head}\n\nSection {names}, or no section.\n\n{cells}")
     return "\n\n".join(parts)
