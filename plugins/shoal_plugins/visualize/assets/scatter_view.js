@@ -51,7 +51,7 @@ function project() {
 }
 
 // ---- points: discs written straight into pixels, from back to front; what is far fades into the paper
-let pixels = null, buffer = null, colours = [], density = 1, asked = false;
+let pixels = null, buffer = null, colours = [], shapes = [], density = 1, asked = false;
 function radius() { return Math.min(6.5, Math.max(2.6, 150 / Math.sqrt(COUNT))) * Math.min(2.2, Math.pow(view.zoom, 0.4)); }
 function disc(r) {
   const reach = Math.ceil(r + 1), found = [];
@@ -95,7 +95,11 @@ function draw() {
   buffer.fill(0);
   project();
   const rim = abgr(theme.raised), r = radius() * density;
-  const shapes = [1, 0.72].map((size) => Array.from({ length: LEVELS }, (_, k) => disc(r * size * DISTANCE / (DISTANCE + 1 - (2 * (k + 0.5)) / LEVELS))));
+  if (r !== shapes.radius) {
+    const perspective = (k) => DISTANCE / (DISTANCE + 1 - (2 * (k + 0.5)) / LEVELS);
+    shapes = [1, 0.72].map((size) => Array.from({ length: LEVELS }, (_, k) => disc(r * size * perspective(k)))); // noise is smaller
+    shapes.radius = r;
+  }
   for (const i of order) {
     const k = WHICH[i];
     if (off[k]) continue;
