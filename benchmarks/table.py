@@ -8,7 +8,7 @@ from typing import Any
 from common import RESULTS, ROOT, Figure
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-ORDER = ("embedding", "incremental", "clustering", "purity", "captions", "rescue", "memory", "startup", "report")
+ORDER = ("embedding", "incremental", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup", "report")
 HEAD = """\
 # Benchmarks
 

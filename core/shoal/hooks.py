@@ -70,6 +70,9 @@ def shoal_stage_done(run: "RunView", record: "StepRecord") -> None:
 def shoal_run_done(run: "RunView") -> None:
     """Hear that a run ended, well or not (`run.status`). An exception here never fails the run.
 
+    Candidates of `shoal tune` are told of here, too, and at its end the tuning: `run.record.tuning` is its name, and
+    `run.record.scores` has what it measured.
+
     ```python
     import shoal
 

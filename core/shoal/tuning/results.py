@@ -175,7 +175,8 @@ def from_trial(out: str, named: str) -> tuple[str, str]:
             f"{out} holds no tuning{f' {name!r}' if name else ''}; make one with `shoal tune RECIPE IMAGES --out {out}`"
         )
     summary = folder.read_json(SUMMARY)
-    place = trial_folder(home / summary["name"], int(number)) if number.isdigit() else None
+    known = number.isascii() and number.isdigit() and 1 <= int(number) <= summary["evaluated"]
+    place = trial_folder(home / summary["name"], int(number)) if known else None
     if place is None or not place.exists(PIPELINE):
         raise UsageError(f"tuning {summary['name']} has no candidate {number!r}; they go from 1 to {summary['evaluated']}")
     return str(place.local_or_raise("a candidate's pipeline") / PIPELINE), str(summary["source"])
