@@ -3,7 +3,7 @@
 | file | holds |
 |---|---|
 | `purity_report_latest.json`, `centroid_cosine_matrix.npy` | the figures and the verdict; cosines between centroids |
-| `yolo_classes.csv`, `yolo_missing.csv`, `yolo_malformed.csv` | boxes by class and cluster; images without label; bad labels |
+| `yolo_classes.csv`, `yolo_missing.csv`, `yolo_malformed.csv` | boxes by class and cluster; images without one; bad labels |
 | `interactive_scatter.html` | the 3-D scatter, a page of its own that opens without a server |
 | `cluster_grid.png`, `cluster_sizes.png` | samples of every cluster; how large clusters are |
 | `preprocessing_comparison.png` | samples as they are, and as the embedder gets them |

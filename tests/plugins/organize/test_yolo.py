@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from shoal import journal
 from shoal.contract import Context
+from shoal.journal import steps
 from shoal_plugins.organize._yolo import Layout
 from shoal_plugins.organize.folders import Folders
 
@@ -161,6 +162,33 @@ def test_a_label_that_can_not_go_gives_a_reason_and_stays(tmp_path: Path) -> Non
     assert receipts.counts == {"done": 4, "failed": 4}
     assert (tmp_path / "lab/b.txt").read_text() == "kept"
     assert (tmp_path / "lab/c.txt").is_dir()
+
+
+@pytest.mark.parametrize("mode", ["copy", "move", "hardlink"])
+def test_a_label_that_changes_meanwhile_stays_and_is_taken_along_by_the_same_call(
+    tmp_path: Path, mode: journal.Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, stage, label = [image(tmp_path / "img/a.jpg", "old")], Folders(yolo=True), tmp_path / "lab/a.txt"
+
+    def edit(step: str) -> None:
+        if step == "planned":
+            label.write_text("edited while files were organised")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "on_step", edit)
+        receipts = journal.organize(plan(stage, images, [0]), tmp_path / "out", mode)
+    assert receipts.counts == {"done": 1, "failed": 1}
+    assert [row["reason"] for row in receipts.table.to_pylist() if row["reason"]] == [
+        "it changed while files were organised; it was left alone, organise again to take it along"
+    ]
+    assert label.read_text().startswith("edited")
+    assert journal.organize(plan(stage, images, [0]), tmp_path / "out", mode).counts == {"done": 1, "present": 1}
+    (moved,) = (tmp_path / "out").rglob("*.txt")
+    assert moved.read_text().startswith("edited")
+    while journal.undo(tmp_path / "out"):
+        pass
+    assert label.read_text().startswith("edited")
+    assert Path(images[0][1][0]).is_file()
 
 
 def test_a_kept_plan_counts_only_while_the_same_files_are_there(tmp_path: Path) -> None:
