@@ -35,7 +35,7 @@ class Scatter(Visualizer):
     --as structural` makes a page of its own of it, `interactive_scatter.html`.
 
     It is projected and drawn on a 2-D canvas by a short script, as 5,000 points need neither a GPU nor a library: three.js
-    adds 700 KB to each page, and plotly needs `unsafe-eval`, which the page's content security policy forbids.
+    (0.187) adds 2.1 MB to each page, and plotly needs `unsafe-eval`, which the page's content security policy forbids.
     """
 
     name: ClassVar[str] = "scatter"
@@ -94,7 +94,10 @@ def sample(which: NDArray[np.int32], most: int, seed: int) -> NDArray[np.int64]:
     if len(which) <= most:
         return np.arange(len(which))
     sizes = np.bincount(which)
-    shares = np.maximum(1, (sizes * (most / len(which))).astype(np.int64))
+    exact = sizes * (most / len(which))
+    shares = np.maximum(1, exact.astype(np.int64))
+    rest = max(0, most - int(shares.sum()))
+    shares[np.argsort(shares - exact, kind="stable")[:rest]] += 1  # those that rounding down took most from
     while (over := int(shares.sum()) - most) > 0:  # many crumbs: the larger clusters give way, and the last crumbs go
         large = shares > 1
         if not large.any():
@@ -120,16 +123,19 @@ def in_space(vectors: NDArray[np.float32], kept: NDArray[np.int64]) -> tuple[NDA
         places = np.zeros((len(kept), 3), dtype=np.float32)
         places[:, :size] = _finite(vectors[kept])
         return places, None
-    mean = sum(_finite(block).sum(axis=0, dtype=np.float64) for block in _blocks(vectors)) / len(vectors)
+    from scipy.linalg import eigh
+
+    sums = sum(_finite(block).sum(axis=0, dtype=np.float64) for block in _blocks(vectors))
+    mean = (sums / len(vectors)).astype(np.float32)
     spread = np.zeros((size, size))
     for block in _blocks(vectors):
         centred = _finite(block) - mean
         spread += centred.T @ centred
-    values, directions = np.linalg.eigh(spread)
-    axes = directions[:, :-4:-1]
+    values, directions = eigh(spread, subset_by_index=(size - 3, size - 1))
+    axes = directions[:, ::-1]
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), range(3)] < 0, -1, 1)
-    whole = float(values.sum())
-    share = float(values[-3:].sum()) / whole if whole > 0 else 1.0
+    whole = float(np.trace(spread))
+    share = float(values.sum()) / whole if whole > 0 else 1.0
     return ((_finite(vectors[kept]) - mean) @ axes).astype(np.float32), share
 
 

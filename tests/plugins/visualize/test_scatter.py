@@ -91,8 +91,8 @@ def test_a_large_set_is_sampled_and_the_page_says_how_many_are_drawn() -> None:
     clusters = [0] * 700 + [1] * 250 + [-1] * 49 + [7]
     row = answer(Scatter(most=100, seed=4), make_rows(clusters))
     data = data_of(row["script"])
-    assert 90 <= len(data["names"]) <= 100
-    assert "100 of 1\u202f000 are drawn" in row["html"] or f"{len(data['names'])} of 1\u202f000 are drawn" in row["html"]
+    assert len(data["names"]) == 100
+    assert "100 of 1\u202f000 are drawn" in row["html"]
     legend = [cluster["number"] for cluster in data["clusters"]]
     drawn = [legend[which] for which in integers(data["which"])]
     assert set(drawn) == {0, 1, -1, 7}
@@ -108,8 +108,7 @@ def test_a_sample_has_a_row_of_each_cluster_while_there_is_room(sizes: list[int]
     sizes = sorted(sizes, reverse=True)
     which = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.int32)
     picked = sample(which, most, seed)
-    assert len(picked) <= min(most, len(which))
-    assert len(picked) >= min(most, len(which)) - 2 * len(sizes)
+    assert min(most, len(which)) - len(sizes) <= len(picked) <= min(most, len(which))
     assert len(set(picked.tolist())) == len(picked)
     assert (np.diff(picked) > 0).all()
     assert set(which[picked].tolist()) == set(range(min(len(sizes), most)))
