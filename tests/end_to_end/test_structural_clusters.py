@@ -122,6 +122,6 @@ def test_an_imported_configuration_gives_the_same_clusters(
     shoal("import-config", "--workflow", "structural-clusters", old, "--to", new, "--shoal-defaults")
     made = json.loads(shoal("run", new, photo_set, "--out", out, "--json").stdout)
     assert package.open(out, made["id"]).table("cluster").equals(run.table("cluster"))
-    tuned = json.loads(shoal("tune", new, photo_set, "--out", out, "--space", tmp_path / "new.space.yaml", "--search", "grid",
-                             "--budget", "4", "--json").stdout)  # fmt: skip
+    grid = ("--space", tmp_path / "new.space.yaml", "--search", "grid", "--budget", "4", "--json")
+    tuned = json.loads(shoal("tune", new, photo_set, "--out", out, *grid).stdout)
     assert tuned["evaluated"] == 4
