@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
+    from shoal.runner import RunOptions
+    from shoal.tuning import Tuning
     from shoal.tuning.trials import Trial
 
 LEADERS = 10
@@ -51,13 +53,14 @@ def tune(
     truth: Annotated[
         str | None, typer.Option(help="folder: report each candidate against folder names; never searched by.")
     ] = None,
+    full: Annotated[int, typer.Option(min=0, max=20, help="Best candidates to run in full at the end, plots and all.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="STEP.OPTION=VALUE, as `shoal run` takes it.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto or ray://HOST:10001.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Try many options of a pipeline's reduction and clustering, and rank them; no labels are needed.
+    """Try many options of a pipeline and rank them, without labels.
 
     Features are computed once. The score is modularity ** 1 x stability ** 0.5: how far images lie in one cluster with
     their nearest ones by feature, and how alike the clusters come out with another seed. What was evaluated is kept:
@@ -78,12 +81,15 @@ def tune(
         fraction=fraction, ratio=ratio, top=top, patience=patience, least=least,
         weights=Weights(modularity, stability, neighbors),
     )  # fmt: skip
+    run_options = RunOptions(where=on, address=address)  # type: ignore[arg-type]
     bar, board = Bar(quiet=quiet or json), Board(quiet=quiet or json)
     try:
         made = run_tuning(
             pipeline, images, out_, space=space, settings=settings, overrides=set_ or [], truth=truth,
-            options=RunOptions(where=on, address=address), progress=bar, watcher=board,  # type: ignore[arg-type]
+            options=run_options, progress=bar, watcher=board,
         )  # fmt: skip
+        board.close()
+        _run_best(made, out_, full, run_options, bar)
     finally:
         bar.close()
         board.close()
@@ -91,6 +97,18 @@ def tune(
         out_json(made.summary)
     else:
         _summary(made, out_)
+
+
+def _run_best(made: "Tuning", typed: str, count: int, options: "RunOptions", bar: Bar) -> None:
+    """Run the best candidates in full, the best one last: its report is then that of the last run."""
+    import shoal
+    from shoal.tuning import from_trial
+    from shoal.tuning.results import ranked
+
+    for trial in reversed(ranked(made.trials)[:count]):
+        pipeline, images = from_trial(typed, f"{made.name}/{trial.number}")
+        done = shoal.run(Path(pipeline), images, typed, options=options, progress=bar)
+        bar.tell(f"candidate {trial.number}: RUN {done.id}, {done.record.clusters:,} clusters")
 
 
 class Board:
@@ -130,6 +148,7 @@ class Board:
         """Leave the terminal as it was, the last table on it."""
         if self._live is not None:
             self._live.stop()
+        self._live = None
 
     def _draw(self, head: str, best: "Sequence[Trial]") -> None:
         from rich.console import Console
@@ -142,26 +161,19 @@ class Board:
 
 
 def leaders(title: str, best: "Sequence[Trial]") -> "Table":
-    """Return the leaderboard as a table of rich."""
+    """Return the leaderboard as a table of rich; the parts of the score are in the results' files."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     truth = any(trial.ari is not None for trial in best)
-    for name in (
-        "candidate",
-        "score",
-        "modularity",
-        "stability",
-        "clusters",
-        "noise",
-        *(["ARI"] if truth else []),
-        "options",
-    ):
-        table.add_column(name, justify="left" if name == "options" else "right", overflow="fold")
+    for name in ("no.", "score", "clusters", "noise", *(["ARI"] if truth else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("options")
     for trial in best:
-        cells = [str(trial.number), _figure(trial.score), _figure(trial.modularity), _figure(trial.stability)]
-        cells += [f"{trial.clusters:,}", f"{trial.noise:,}", *([_figure(trial.ari)] if truth else []), _short(trial)]
+        cells = [str(trial.number), _figure(trial.score), f"{trial.clusters:,}", f"{trial.noise:,}"]
+        cells += [*([_figure(trial.ari)] if truth else []), _short(trial)]
         table.add_row(*(Text(terminal(cell)) for cell in cells))
     return table
 
@@ -178,7 +190,7 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _summary(made: Any, typed: str) -> None:
+def _summary(made: "Tuning", typed: str) -> None:
     from rich.console import Console
 
     from shoal.store import Store
