@@ -110,7 +110,8 @@ def _replace(step: StepDraft, host: Host, value: str, where: str) -> None:
 
 def _of_kind(cls: type[Stage]) -> set[str]:
     """Return the options that every stage of a stage's kind has, those of the class that names the kind."""
-    named = next(base for base in reversed(cls.__mro__) if getattr(base, "kind", None) == cls.kind)
+    bases = [base for base in reversed(cls.__mro__) if issubclass(base, Stage)]
+    named = next(base for base in bases if getattr(base, "kind", None) == cls.kind)
     return set(named.model_fields)
 
 
