@@ -11,7 +11,7 @@ import yaml
 
 from shoal.errors import UsageError
 from shoal.host import Host
-from shoal.migrating import MOOT, TABLES, Imported, commands, write
+from shoal.migrating import TABLES, Imported, commands, write
 from shoal.pipeline import parse
 
 from .cases import Case, at, has, nested, row_of, titled
@@ -66,7 +66,7 @@ OPTIONS = [
     Case("tuning.phases", "top-k seeds", 7, "tune --top", "7", PHASES),
     Case("tuning.stop", "patience", 4, "tune --patience", "4"),
     Case("tuning.stop", "minimum evaluations", 90, "tune --least", "90"),
-    Case("tuning", "plots for the top N", 5, MOOT, "--from-trial"),
+    Case("tuning", "plots for the top N", 5, "tune --full", "5"),
 ]  # fmt: skip
 
 
@@ -84,11 +84,7 @@ def test_the_table_has_the_options_of_the_workflow_and_no_other() -> None:
 @pytest.mark.parametrize("case", OPTIONS, ids=titled)
 def test_an_old_file_changes_the_promised_place(case: Case, old: Import) -> None:
     before, after = old(case.beside), old(nested(TABLE, case, case.value))
-    if case.place == MOOT:
-        assert row_of(TABLE, case).moot
-        assert [note for note in after.notes if "no effect" in note and case.becomes in note] == list(after.notes) != []
-        assert after.pipeline == before.pipeline
-    elif " " in case.place:
+    if " " in case.place:
         assert case.becomes in at(after, case.place)
         assert case.becomes not in at(before, case.place)
     else:
@@ -105,7 +101,7 @@ def test_every_home_is_a_place_that_exists(case: Case, old: Import) -> None:
     cli = get_command(build(["run"]))
     made = old(nested(TABLE, case, case.value))
     for home in row_of(TABLE, case).home:
-        if home == MOOT or home.startswith("$"):
+        if home.startswith("$"):
             continue
         if home.startswith("shoal "):
             _, command, flag, *_ = home.split()

@@ -63,9 +63,9 @@ TUNING = (
         note="no effect, because the search has a mutation and a crossover of its own, the same for every space"),
     Row("tuning.evolution", "crossover rate", number, (MOOT,), keys=("crossover", "crossover_probability"), listed=False,
         note="no effect, because the search has a mutation and a crossover of its own, the same for every space"),
-    Row("tuning", "plots for the top N", whole, (MOOT,), shown="none",
+    Row("tuning", "plots for the top N", whole, ("shoal tune --full",), turn=_set("--full"), unless=_off, shown="shoal's",
         keys=("top_n_plots", "plot_top_n", "full_plots_top_n", "top_n", "n_top_plots", "plots_top_n"),
-        note="no effect, because `shoal run --from-trial N` draws the plots of any candidate from the rows that are kept"),
+        note="The best N are run in full, report and all; `shoal run --from-trial N` does so for any."),
     Row("tuning", "MLflow runs", boolean, ("$SHOAL_MLFLOW",), turn=_tracked, unless=_off, listed=False,
         keys=("mlflow", "use_mlflow", "track", "mlflow_enabled", "log_mlflow")),
 )  # fmt: skip
