@@ -11,7 +11,7 @@ from PIL import Image
 
 from shoal.api import run as run_pipeline
 from shoal.catalogue import Run
-from shoal.contract import Context
+from shoal.contract import Context, RowsFailed
 from shoal.errors import PipelineError, RunFailed, StageError
 from shoal.host import Host
 from shoal.pipeline import parse
@@ -19,7 +19,7 @@ from shoal.runner import RunOptions
 from shoal_plugins.caption.openai import OpenAI
 
 from .endpoint import Handler, Server, serving
-from .test_openai import captions, stage
+from .test_openai import batch, captions, stage
 
 PIPELINE = """
 shoal: 1
@@ -161,6 +161,23 @@ def test_an_endpoint_that_is_down_is_told_before_anything_is_asked(server: Serve
     with pytest.raises(RunFailed, match=r"nothing answers at http://127\.0\.0\.1:9/v1") as told:
         go(photos, "http://127.0.0.1:9/v1")
     assert len(str(told.value)) < 400
+
+
+def test_a_server_that_hangs_is_left_after_some_images_and_asked_again_once_a_batch(server: Server) -> None:
+    made = stage(server, timeout=0.15, retries=1, concurrency=1)
+    server.pause = 1.0
+    with pytest.raises(RowsFailed) as told:
+        made.map(batch(10))
+    assert len(told.value.failures) == 10
+    assert {str(reason) for reason in told.value.failures.values()} == {
+        f"{server.url} did not answer within 0.15 s; raise `timeout` if it is slow"
+    }
+    assert len(server.asked) == 6  # three images, twice
+    with pytest.raises(RowsFailed):
+        made.map(batch(10))
+    assert len(server.asked) == 7
+    server.pause = 0.0  # it is back
+    assert len(captions(made, 10)) == 10
 
 
 def test_a_model_must_be_named(photos: Path) -> None:
