@@ -102,9 +102,16 @@ def _transformers(model: Path) -> Callable[[Sequence[Path]], list[str]]:
 def _vllm(model: Path) -> Callable[[Sequence[Path]], list[str]]:
     import os
 
-    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+    os.environ |= {
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    import torch
     from vllm import LLM, SamplingParams
 
+    torch.set_num_threads(1)
     llm = LLM(
         str(model),
         dtype="float32",

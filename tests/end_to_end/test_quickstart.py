@@ -117,7 +117,7 @@ def state(folder: Path) -> dict[str, tuple[str, int]]:
 def test_export(out: Path, tmp_path: Path, shoal: Shoal, how: str) -> None:
     files = shoal("export", out, "--as", how, "--to", tmp_path / how).stdout.split()
     assert files
-    assert all(Path(file).stat().st_size for file in files)
+    assert all(Path(file).stat().st_size for file in files if not file.endswith("S7_user_edits.log"))  # nobody edited yet
     if how == "workflow":
         index = json.loads((tmp_path / how / "S0_image_index.json").read_text())
         assert len(index) == 214

@@ -118,18 +118,22 @@ class Cluster:
         job begins (close code 1006), while the job itself runs on.
         """
         name = f"job-{secrets.token_hex(4)}"
-        done = subprocess.run(
-            [*RAY, "job", "submit", "--no-wait", "--submission-id", name, "--address", self.dashboard,
-             "--working-dir", str(folder), "--", sys.executable, *arguments],
-            env=self.environment, cwd=folder.parent, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         end = time.monotonic() + 300
+        while "No available agent" in (done := self._submit(name, folder, arguments)).stderr and time.monotonic() < end:
+            time.sleep(1)  # the job server listens before the node's agent is up
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         while (job := self._ask(name))["status"] in ("PENDING", "RUNNING") and time.monotonic() < end:
             time.sleep(0.5)
         output = str(self._ask(f"{name}/logs")["logs"])
         assert job["status"] == "SUCCEEDED", f"{job['status']}: {job['message']}\n{output[-3000:]}"
         return output
+
+    def _submit(self, name: str, folder: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*RAY, "job", "submit", "--no-wait", "--submission-id", name, "--address", self.dashboard,
+             "--working-dir", str(folder), "--", sys.executable, *arguments],
+            env=self.environment, cwd=folder.parent, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
 
     def _ask(self, path: str) -> dict[str, object]:
         token = Path(self.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
@@ -179,7 +183,7 @@ def stop(head: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(head.pid, number)
         try:
-            head.wait(30)
+            head.wait(5)  # it is a throw-away cluster
         except subprocess.TimeoutExpired:
             continue
         return

@@ -29,7 +29,7 @@ class LocalCaptioner(PromptedCaptioner):
         loads: options of the subclass that its engine is loaded with: stages that agree on them share one.
     """
 
-    aside: ClassVar[tuple[str, ...]] = ("tensor_parallel",)  # the device is in no key either
+    aside: ClassVar[tuple[str, ...]] = ("tensor_parallel", "allow_pickle")  # the device is in no key either
     loads: ClassVar[tuple[str, ...]] = ()
 
     model: Annotated[str, AfterValidator(named)] = Field(

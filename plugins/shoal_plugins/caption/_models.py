@@ -92,16 +92,16 @@ def _from_modelscope(model: str, revision: str, allow_pickle: bool) -> Located:
             f"`source: modelscope` needs the package modelscope, not installed here: pip install modelscope, or take "
             f"{model!r} from the Hugging Face hub with `source: huggingface`"
         )
-    from modelscope.hub.snapshot_download import snapshot_download
-
     wanted = [*_WORDS, *_WEIGHTS[allow_pickle]]
     branch = "master" if revision == "main" else revision  # its name for the branch that everybody means
     try:
+        from modelscope.hub.snapshot_download import snapshot_download
+
         folder = snapshot_download(model, revision=branch, allow_patterns=wanted, ignore_patterns=["*/*"])
     except Exception as error:  # its errors share no base but Exception
         raise StageError(
-            f"ModelScope did not give the model {model!r} ({first_line(error)}); correct its name, or run once where there "
-            f"is a network, or {INSTEAD}, which needs no download"
+            f"ModelScope did not give the model {model!r} ({first_line(error)[:160]}); correct its name, or run once where "
+            f"there is a network, or {INSTEAD}, which needs no download"
         ) from error
     return Located(model, Path(folder), branch)
 

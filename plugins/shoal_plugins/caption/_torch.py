@@ -1,7 +1,6 @@
 """The engine of `caption.transformers`: processor, weights and greedy decoding in PyTorch."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,6 +10,7 @@ from shoal_plugins.caption._chat import each_alone, marks_of
 from shoal_plugins.caption._memory import Engine, Question
 from shoal_plugins.caption._models import Located
 from shoal_plugins.caption._prompted import Answer, in_halves
+from shoal_plugins.embed._hub import quiet_transformers
 from shoal_plugins.embed._session import first_line
 from shoal_plugins.embed._torch import device_of
 
@@ -46,7 +46,7 @@ class TorchEngine(Engine):
         self.dtype = _dtype(dtype, self.device)
         if self.device == "cpu":
             torch.set_num_threads(max(context.threads, 1))
-        with _quiet():
+        with quiet_transformers():
             self.processor = _processor(located)
             self.model = self._load(located, quantisation, gpus, allow_pickle)
         self.tokenizer = self.processor.tokenizer
@@ -92,7 +92,7 @@ class TorchEngine(Engine):
             raise ValueError(f"the question has {length} tokens, and the model holds {self.longest} with its answer")
         left = self.longest - length if self.longest else max_tokens
         self._tried = len(questions)
-        with torch.inference_mode(), _quiet():
+        with torch.inference_mode(), quiet_transformers():
             tokens = self.model.generate(**inputs, max_new_tokens=min(max_tokens, left))
         return list(self.tokenizer.batch_decode(tokens[:, length:], skip_special_tokens=True))
 
@@ -269,19 +269,3 @@ def _load_error(located: Located, error: Exception) -> StageError:
             "`tensor_parallel`"
         )
     return StageError(f"{located.folder} does not hold weights that fit its config.json: {first_line(error)}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the bars and advice that transformers prints while it loads."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

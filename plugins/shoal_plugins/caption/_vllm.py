@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # its files are here by now; the hub's client in its processes would ask again
 }
 ON_CPU = {
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else each worker's threads are bound to the same cores
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a process of its own wins nothing where model and caller share the cores
     "VLLM_CPU_KVCACHE_SPACE": "4",  # GiB; its own choice is half of the machine's memory
 }
@@ -136,8 +137,11 @@ def _on_cpu(context: Context) -> bool:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
+        import torch
+
         for name, value in ON_CPU.items():
             os.environ.setdefault(name, value)
+        torch.set_num_threads(max(context.threads, 1))
         return True
     if context.gpu:
         return False

@@ -33,7 +33,7 @@ class Tags(Captioner):
     "Fish: coho salmon (41 %), sturgeon (17 %), gar (9 %); animals." The probabilities of the 1000 ImageNet classes come
     from `embed.lite0`. First stands the broader word that tells most among those whose classes together are probable
     enough, then the likeliest of its classes, then wider words for it, then likely classes of other kinds. An image that
-    nothing fits well is "Unclear: perhaps ...", and where no class is likelier than by chance just "Unclear.".
+    nothing fits well is "Unclear: perhaps ..."; where no class is likelier than by chance there is no caption.
 
     Take it when no vision-language model is at hand: it costs nothing. It is no description: it knows neither action,
     light nor viewpoint, counts nothing, and has no word outside ImageNet's thousand classes (there is no wind turbine and
@@ -77,7 +77,7 @@ class Tags(Captioner):
         captions = [self._caption(row) for row in to_numpy(batch.rows["probabilities"])]
         return pa.table([pa.array(captions, pa.string())], schema=self.produces())
 
-    def _caption(self, probabilities: "NDArray[np.float32]") -> str:
+    def _caption(self, probabilities: "NDArray[np.float32]") -> str | None:
         import numpy as np
 
         if not (np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1 + 1e-3):
@@ -103,11 +103,11 @@ class Tags(Captioner):
         name = best_class_name(number)
         return name if self.style == "words" else f"{name} ({100 * probabilities[number]:.0f} %)"
 
-    def _unclear(self, guesses: list[str]) -> str:
-        """Return what is said where nothing is likely."""
-        if self.style == "words":
-            return ", ".join(guesses) or "unclear"
-        return f"Unclear: perhaps {', '.join(guesses)}." if guesses else "Unclear."
+    def _unclear(self, guesses: list[str]) -> str | None:
+        """Return what is said where nothing is likely; None where not even a guess is, for all such would read alike."""
+        if not guesses:
+            return None
+        return ", ".join(guesses) if self.style == "words" else f"Unclear: perhaps {', '.join(guesses)}."
 
     def _broader(self, probabilities: "NDArray[np.float32]") -> list[Word]:
         """Return the broader words that hold: the one that tells most, then wider ones of its kind, the narrowest first.

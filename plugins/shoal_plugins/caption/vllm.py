@@ -31,7 +31,7 @@ class Vllm(LocalCaptioner):
 
     name: ClassVar[str] = "vllm"
     resources: ClassVar[Resources] = Resources(cpus=1.0, gpus=1.0, batch=256)
-    aside: ClassVar[tuple[str, ...]] = ("tensor_parallel", "gpu_memory_utilization", "enforce_eager")
+    aside: ClassVar[tuple[str, ...]] = ("tensor_parallel", "allow_pickle", "gpu_memory_utilization", "enforce_eager")
     loads: ClassVar[tuple[str, ...]] = ("quantisation", "gpu_memory_utilization", "max_model_len", "enforce_eager")
 
     quantisation: Literal["none", "fp8", "int8", "int4"] = Field(

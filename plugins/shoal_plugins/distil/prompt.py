@@ -130,7 +130,9 @@ class Prompt(Distiller):
         found = [label(answer)] if self.label_prompt else keywords(answer, self.max_keywords)
         if any(found):
             return found
-        return StageError(f"the model answered no keyword: {plain(answer, 80)!r}; ask for a list in `prompt`")
+        return StageError(
+            f"the model answered no keyword: {plain(answer, 80)!r}; ask for a list in `prompt`, or take `--set distil=words`"
+        )
 
 
 @hookimpl

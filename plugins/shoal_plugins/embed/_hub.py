@@ -175,3 +175,19 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise StageError(f"{path} holds no JSON object; download the model again")
     return content
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the bars, the advice and the tables of unused weights that transformers prints while it loads."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,7 +1,5 @@
 """`embed.transformers`: DINOv2, CLIP, SigLIP, ConvNeXt, ResNet and ViT by alias, hub id or folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,7 +10,7 @@ from shoal.errors import StageError
 from shoal.hooks import hookimpl
 from shoal_plugins.embed._families import ALIASES, Family, Pooling, family_of, forward, resolve, vector_size
 from shoal_plugins.embed._files import absolute, file_hash
-from shoal_plugins.embed._hub import commit_of, hub_access, hub_error, need, read_json
+from shoal_plugins.embed._hub import commit_of, hub_access, hub_error, need, quiet_transformers, read_json
 from shoal_plugins.embed._processor import read_preparation
 from shoal_plugins.embed._session import first_line
 from shoal_plugins.embed._torch import Preparation, Runner, TorchEmbedder
@@ -108,7 +106,7 @@ class Transformers(TorchEmbedder):
 
         mend_torchvision()
         folder = Path(self.model).is_dir()
-        with hub_access(wanted=not folder) as why, _quiet():
+        with hub_access(wanted=not folder) as why, quiet_transformers():
             try:
                 model, info = self._from_pretrained(family, local=folder or bool(why))
             except Exception as error:  # transformers, the hub's client and safetensors each raise their own
@@ -152,22 +150,6 @@ class Transformers(TorchEmbedder):
         if folder:
             return StageError(f"{self.model} does not hold weights that fit its config.json: {first_line(error)}")
         return hub_error(self.model, error, why)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the table of unused weights that transformers prints for the half of a model that is left out."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 @hookimpl

@@ -26,8 +26,8 @@ class Keywords(Labeller):
 
     Clusters with the same or nearly the same label are compared with one another, and what only one of them shows is added:
     "fish (eel)". Where nothing tells them apart they are numbered: "fish", "fish 2". `first_label` is what such a label was
-    before, `told_apart_from` lists the clusters it clashed with, and `reason` says what the label rests on. Clusters
-    without keywords (no captions, no image that could be read) are called `cluster_00`, `cluster_01` and so on.
+    before, `told_apart_from` lists clusters it clashed with, ten at most, and `reason` says what the label rests on.
+    Clusters without keywords (no captions, no image that could be read) are called `cluster_00`, `cluster_01` and so on.
 
     Take it behind a captioner and a distiller; `label.tags` needs neither.
 
@@ -100,7 +100,8 @@ def reason(index: int, name: Name, order: list[Key], evidence: Evidence, caption
         captioned: how many of its images have a caption.
     """
     if not name.keys:
-        why = f"none of its {captioned} captions holds a keyword" if captioned else "none of its images has a caption"
+        many = "its only caption holds no keyword" if captioned == 1 else f"none of its {captioned} captions holds a keyword"
+        why = many if captioned else "none of its images has a caption"
         return f"Numbered: {why}."
     others = [other for other in range(len(evidence.clusters)) if other != index]
     rest = f" and {_holding(others, name.keys[0], evidence)} of other clusters" if others else ""
@@ -117,15 +118,16 @@ def _change(index: int, name: Name, evidence: Evidence) -> list[str]:
     """Return how a label was changed, and why."""
     if name.first is None:
         return []
-    clash = f" like cluster{'s' if len(name.against) > 1 else ''} {', '.join(map(str, name.against))}"
+    more = name.clashes - len(name.against)
+    others = f" and {more:,} more" if more else ""
+    clash = f" like cluster{'s' if name.clashes > 1 else ''} {', '.join(map(str, name.against))}{others}"
     before = f'it was "{name.first}"{clash if name.against else ""}'
     if name.told is None:
         why = "and no keyword within the limits tells them apart" if name.against else "a name that is taken"
         return [f"{before}, {why}"]
-    places = [evidence.clusters.index(cluster) for cluster in name.against]
-    there = _holding(places, name.told, evidence)
+    held, captions = name.there
     here = _holding([index], name.told, evidence)
-    return [f"{before}, and {_quoted(name.told, evidence)} tells it apart ({here}, there {there})"]
+    return [f"{before}, and {_quoted(name.told, evidence)} tells it apart ({here}, there {held} of {captions} captions)"]
 
 
 def _holding(indices: list[int], key: Key, evidence: Evidence) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -82,15 +83,15 @@ class Rescue(Visualizer):
         by_number = {cluster.number: cluster for cluster in clusters_of(rows)}
         noise = sum(cluster.size for cluster in by_number.values() if cluster.noise)
         looked, waiting = _looked_at(rows)
-        shown = looked.slice(0, self.rows)
+        shown = rows.take(looked[: self.rows])
         within = shown.num_rows <= self.inline
         found = [self._row(row, by_number, context, within) for row in shown.to_pylist()]
         context.note("suggestions", waiting)
         values = {
             "rows": found,
-            "more": looked.num_rows - len(found),
+            "more": len(looked) - len(found),
             "noise": noise,
-            "unseen": noise - looked.num_rows,
+            "unseen": noise - len(looked),
             "asked": set(_MADE) <= set(rows.column_names),
             "suggestions": waiting,
             "agreed": sum(row.agree for row in found if row.suggested),
@@ -120,14 +121,19 @@ def _cluster(number: int | None, clusters: dict[int, Cluster]) -> Cluster | None
     return None if number is None else clusters.get(number)
 
 
-def _looked_at(rows: pa.Table) -> tuple[pa.Table, int]:
-    """Return the noise images that a rescuer looked at, suggestions first, and how many suggestions there are."""
+def _looked_at(rows: pa.Table) -> tuple[pa.Array, int]:
+    """Return the places of the noise images that a rescuer looked at, suggestions first, and how many suggestions there are.
+
+    Places and not rows: their thumbnails are most of what a run holds, and few of them are shown.
+    """
     if not set(_MADE) <= set(rows.column_names):
-        return rows.slice(0, 0), 0
+        return pa.array([], pa.int64()), 0
     known = pc.or_(pc.is_valid(rows["best"]), pc.is_valid(rows["nearest"]))
-    noise = rows.filter(pc.and_(pc.less(rows["cluster"], 0), known))
-    order = [("suggested", "ascending"), ("score", "descending"), ("id", "ascending")]
-    return noise.sort_by(order), noise.num_rows - noise["suggested"].null_count
+    wanted = pc.and_(pc.less(rows["cluster"], 0), known).to_numpy()
+    places = pa.array(np.flatnonzero(wanted), pa.int64())  # pyarrow's own indices_nonzero crashes on a column without chunks
+    noise = rows.select(["suggested", "score", "id"]).take(places)
+    order = pc.sort_indices(noise, [("suggested", "ascending"), ("score", "descending"), ("id", "ascending")])
+    return places.take(order), noise.num_rows - noise["suggested"].null_count
 
 
 @hookimpl

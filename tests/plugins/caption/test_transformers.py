@@ -185,6 +185,7 @@ def test_aliases_needs_and_identity(tiny, tmp_path):
     folder = Transformers(model=str(tiny()))
     copy = shutil.copytree(tiny(), tmp_path / "copy")
     assert Transformers(model=str(copy)) == folder
+    assert Transformers(model=str(copy), allow_pickle=True, tensor_parallel=2) == folder
     template = copy / "chat_template.jinja"
     template.write_text(template.read_text() + " ")
     assert Transformers(model=str(copy)) != folder

@@ -228,7 +228,8 @@ def test_unit_length_and_channels_last(tiny, pictures):
 @pytest.mark.slow
 @pytest.mark.timeout(480)
 @pytest.mark.filterwarnings("ignore:The distutils package is deprecated:DeprecationWarning")  # old setuptools, same reason
-@pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools:UserWarning")  # by what ran before this test
+@pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools:UserWarning")  # by what ran before this test,
+@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils:UserWarning")  # which setuptools tells in two ways
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
 def test_a_compiled_model_gives_the_same_vectors(tiny, pictures):
     if shutil.which("c++") is None:

@@ -1,5 +1,6 @@
 """Labels from keywords: short, true to most captions, distinct, told apart with a reason; hostile text becomes plain."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -145,7 +146,7 @@ class TestUnnamed:
             }
         )
         (row,) = Keywords().run(table, Context()).to_pylist()
-        assert row["reason"] == "Numbered: none of its 1 captions holds a keyword."
+        assert row["reason"] == "Numbered: its only caption holds no keyword."
 
     def test_one_among_named_ones(self) -> None:
         assert labels([DOGS, [None], CASTLES]) == ["dog", "cluster_01", "castle"]
@@ -183,6 +184,22 @@ class TestToldApart:
         assert rows[2]["reason"].endswith(
             '; it was "fish" like clusters 0, 1, and no keyword within the limits tells them apart.'
         )
+
+    def test_a_thousand_clusters_of_one_label_cost_seconds_and_short_sentences(self) -> None:
+        began = time.perf_counter()
+        rows = name([self.PLAIN] * 1000)
+        assert time.perf_counter() - began < 10  # by pairs of clusters it would be minutes
+        assert [row["label"] for row in rows] == ["fish", *(f"fish {number}" for number in range(2, 1001))]
+        assert rows[-1]["told_apart_from"] == list(range(10))
+        assert 'it was "fish" like clusters 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 989 more, and' in rows[-1]["reason"]
+        assert max(len(row["reason"]) for row in rows) < 300  # each image of a cluster carries it
+
+    def test_what_the_others_hold_is_counted_over_all_of_them(self) -> None:
+        eels: Lists = [["fish", "eel"], ["fish", "eel"], ["fish"], ["fish"], ["fish"]]
+        others: list[Lists] = [[[f"{one}{other}x"]] * 3 for one in "abcdefghij" for other in "klmnopqrst"]
+        rows = name([eels, *[self.PLAIN] * 20, *others])
+        assert "tells it apart (2 of 5 captions, there 0 of 100 captions)" in rows[0]["reason"]
+        assert rows[0]["told_apart_from"] == list(range(1, 11))
 
     def test_nearly_the_same_labels_clash_too(self) -> None:
         grey = [["grey harbour", "boat"], ["grey harbour", "boat"], ["grey harbour"], ["grey harbour"]]

@@ -33,7 +33,6 @@ def test_parameters_are_single_lines_that_steer_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own, where runs are searched
 def test_a_real_store_takes_them_and_gives_them_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
