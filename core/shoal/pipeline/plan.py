@@ -129,7 +129,8 @@ def _makers(sources: Mapping[str, Source], earlier: Mapping[str, PlannedStep], k
     for step in steps.values():
         if step.name not in known:
             known[step.name] = _makers(step.sources, earlier, known)
-    return Makers({name: step.stage for name, step in steps.items()}, {name: known[step.name] for name, step in steps.items()})
+    stages = {name: step.stage for name, step in steps.items()}
+    return Makers(stages, {name: known[step.name] for name, step in steps.items()})
 
 
 def _sources(step: Step, earlier: Sequence[PlannedStep], index: str) -> dict[str, Source]:

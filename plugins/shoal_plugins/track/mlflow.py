@@ -72,9 +72,7 @@ def _log(client: Any, run: "RunView") -> None:
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
         metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]
         params = [Param(name, value) for name, value in _parameters(run).items()]
-        client.log_batch(
-            made, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value]
-        )
+        client.log_batch(made, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value])
         for start in range(100, len(params), 100):  # a batch takes a hundred
             client.log_batch(made, params=params[start : start + 100])
         for path in run.artefacts:
