@@ -23,7 +23,7 @@ class Vllm(LocalCaptioner):
     fixed seed. vLLM puts together what it has at hand, so on a GPU a caption agrees with that of another batch up to
     rounding. A worker holds one engine on as many GPUs as `tensor_parallel` says; Ray gives it those.
 
-    On a machine without a GPU take `--set caption=transformers:small`, an endpoint by `--set caption=openai`, or
+    On a machine without a GPU take `--set caption=transformers:small`, an endpoint by `--set caption=openai:MODEL`, or
     `--set caption=tags`; a vLLM that was built for CPUs works too.
 
     Source: https://docs.vllm.ai; Kwon et al. 2023. Needs `pip install 'shoal[vlm]'`.
@@ -59,8 +59,8 @@ class Vllm(LocalCaptioner):
         if find_spec("vllm") is None:
             raise StageError(
                 "caption.vllm needs vllm, not installed here: pip install 'shoal[vlm]' on a machine with a GPU, or take "
-                "`--set caption=transformers:small` (PyTorch), `--set caption=openai` (an endpoint) or `--set caption=tags` "
-                "(no language model)"
+                "`--set caption=transformers:small` (PyTorch), `--set caption=openai:MODEL` (an endpoint) or "
+                "`--set caption=tags` (no language model)"
             )
 
     def open_engine(self, located: Located, context: Context) -> "Engine":
