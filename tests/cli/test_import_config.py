@@ -49,7 +49,7 @@ def test_a_pipeline_file_notes_and_commands(old: Path, tmp_path: Path) -> None:
 def test_as_json(old: Path, tmp_path: Path) -> None:
     to = tmp_path / "made.yaml"
     answer = call("import-config", old, "--to", to, "--json")
-    assert set(answer.json) == {"pipeline", "text", "commands", "notes"}
+    assert set(answer.json) == {"pipeline", "text", "space", "commands", "notes"}
     assert answer.json["text"] == to.read_text()
     assert len(answer.json["notes"]) == 3
     assert answer.err == ""

@@ -60,7 +60,7 @@ def tune(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Try many options of a pipeline and rank them, without labels.
+    """Try many options of a pipeline and rank them.
 
     Features are computed once. The score is modularity ** 1 x stability ** 0.5: how far images lie in one cluster with
     their nearest ones by feature, and how alike the clusters come out with another seed. What was evaluated is kept:
