@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ if find_spec("torch") is None or find_spec("transformers") is None:
     pytest.skip("the extra transformers is not installed", allow_module_level=True)
 from tests.models.tiny_transformers import make_tiny
 
+ALONE = "SHOAL_TEST_ALONE"
 FAMILIES = ["dinov2", "dinov2_reg", "vit", "clip", "siglip", "convnext", "convnextv2", "resnet"]
 
 
@@ -227,13 +229,21 @@ def test_unit_length_and_channels_last(tiny, pictures):
 
 @pytest.mark.slow
 @pytest.mark.timeout(480)
-@pytest.mark.filterwarnings("ignore:The distutils package is deprecated:DeprecationWarning")  # old setuptools, same reason
-@pytest.mark.filterwarnings("ignore:Distutils was imported before Setuptools:UserWarning")  # by what ran before this test,
-@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils:UserWarning")  # which setuptools tells in two ways
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
-def test_a_compiled_model_gives_the_same_vectors(tiny, pictures):
+def test_a_compiled_model_gives_the_same_vectors():
+    """In a process of its own: setuptools, by which PyTorch finds the compiler, fails where distutils was imported first."""
     if shutil.which("c++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
+    command = [sys.executable, *"-W ignore -m pytest -q -W ignore".split()]
+    alone = f"{__file__}::test_compiled_alone"
+    done = subprocess.run([*command, alone], env={**os.environ, ALONE: "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.skipif(ALONE not in os.environ, reason="the test before this one runs it in a process of its own")
+@pytest.mark.timeout(480)
+def test_compiled_alone(tiny, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing that another environment compiled
     folder = tiny("vit")[0]
     plain, compiled = ready(folder), ready(folder, compile=True)
     images = batch([fit(picture, plain.image) for picture in pictures])
