@@ -1,6 +1,9 @@
-"""Makes the JPEG files that benchmarks read: deterministic crops of the photo set, kept in a cache folder."""
+"""Makes the JPEG files that benchmarks read: the same ones every time, kept in a cache folder."""
 
+import gzip
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -9,10 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 SMALL = (640, 480)
 LARGE = (4000, 3000)
+PRODUCT = 320
+_PACKAGE = "dataset-fashion-mnist"
+_PIXELS = "usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz"
+_IDX_HEADER = 16  # bytes: magic, images, rows, columns
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -24,6 +32,41 @@ def crops(photos: Path, cache: Path, count: int) -> Path:
 def large(photos: Path, cache: Path, count: int) -> Path:
     """Return a folder of `count` JPEG files of 12 megapixels, quality 92, with a camera's grain: 4 to 5 MB each."""
     return _made(cache / f"large-{count}", count, _large(photos))
+
+
+def products(cache: Path, count: int) -> Path:
+    """Return a folder of `count` grey JPEG files of 320 x 320, quality 85: Fashion-MNIST (28 x 28), scaled up.
+
+    Raises:
+        OSError: Debian's client is missing, or can't have the package.
+    """
+    folder = cache / f"products-{count}"
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    return _made(folder, count, _product(_fashion()))
+
+
+def _fashion() -> "NDArray[np.uint8]":
+    """Return the 60,000 training images, shape (n, 28, 28)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _run(scratch, "apt-get", "download", "-q", _PACKAGE)
+        _run(scratch, "dpkg-deb", "-x", *(str(path) for path in Path(scratch).glob("*.deb")), ".")
+        data = gzip.decompress((Path(scratch) / _PIXELS).read_bytes())
+    return np.frombuffer(data, np.uint8, offset=_IDX_HEADER).reshape(-1, 28, 28)
+
+
+def _run(folder: str, *command: str) -> None:
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=600)
+    except subprocess.SubprocessError as error:
+        raise OSError(str(error)) from error
+
+
+def _product(images: "NDArray[np.uint8]") -> "Callable[[int], tuple[Image, int]]":
+    from PIL.Image import Resampling, fromarray
+
+    return lambda number: (fromarray(images[number]).resize((PRODUCT, PRODUCT), Resampling.BICUBIC), 85)
 
 
 def _made(folder: Path, count: int, draw: "Callable[[int], tuple[Image, int]]") -> Path:

@@ -8,7 +8,10 @@ from typing import Any
 from common import RESULTS, ROOT, Figure
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-ORDER = ("embedding", "incremental", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup", "report")
+ORDER = (
+    "embedding", "incremental", "structural", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup",
+    "report",
+)  # fmt: skip
 HEAD = """\
 # Benchmarks
 

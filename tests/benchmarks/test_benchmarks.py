@@ -35,7 +35,7 @@ def benchmark(name: str, out: Path, *words: str | Path) -> dict[str, object]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["captions", "embedding", "incremental", "startup", "tuning"])
+@pytest.mark.parametrize("name", ["captions", "embedding", "incremental", "startup", "structural", "tuning"])
 def test_benchmarks_with_pictures_run(name: str, photographs: Path, tmp_path: Path) -> None:
     result = benchmark(name, tmp_path / "result.json", "--cache", tmp_path / "cache", "--photos", photographs)
     text = json.dumps(result)
@@ -48,6 +48,10 @@ def test_benchmarks_with_pictures_run(name: str, photographs: Path, tmp_path: Pa
         assert set(second["computed"].values()) == {0}
         assert not {"onnxruntime", "torch", "ray", "umap", "hdbscan"} & set(second["loaded"])
         assert more["image_steps"] == {"index": 1, "thumbnail": 1, "embed": 1}
+    if name == "structural":
+        (first,), (second,) = (result["trials"][run] for run in ("first", "second"))
+        assert {first["computed"][step] for step in ("index", "thumbnail", "embed", "tags")} == {60}
+        assert set(second["computed"].values()) == {0}
 
 
 @pytest.mark.slow

@@ -233,7 +233,7 @@ def test_a_compiled_model_gives_the_same_vectors():
     """In a process of its own: setuptools, by which PyTorch finds the compiler, fails where distutils was imported first."""
     if shutil.which("c++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
-    command = [sys.executable, *"-W ignore -m pytest -q -W ignore".split()]
+    command = [sys.executable, "-W", "ignore", "-m", "pytest", "-q", "-W", "ignore"]
     alone = f"{__file__}::test_compiled_alone"
     done = subprocess.run([*command, alone], env={**os.environ, ALONE: "1"}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
