@@ -13,7 +13,8 @@ GUESSED = (
 """Languages that `auto` tells from one another by their stop words; where two fit alike, the earlier one is taken."""
 
 MIN_HITS = 2
-"""Stop words that a caption must hold to be of a language: "gar" is a fish, and "even" to Germans."""
+"""Stop words that a caption must hold beyond the English ones to be of another language: "gar" is a fish, and "even" to
+Germans."""
 
 _SCRIPTS = (
     ("ja", re.compile(r"[\u3040-\u30ff]")),
@@ -35,12 +36,12 @@ _TALK = {
 }
 """What captions say of themselves: true of any image, so it names none."""
 
-_THINGS = frozenset(["computer", "face", "faces", "fire", "home", "room", "ring", "bill", "man", "men", "mill"])
+_THINGS = frozenset(["computer", "face", "faces", "fire", "home", "room", "ring", "round", "bill", "man", "men", "mill"])
 """Words of the English list that are things in pictures."""
 
 
 def guess(caption: str, tokens: Collection[str]) -> str:
-    """Return the language of a caption: by its script, else the one whose stop words it holds most of, else English.
+    """Return the language of a caption: by its script, else the one whose stop words it clearly holds most of, else English.
 
     Args:
         caption: the text.
@@ -52,7 +53,7 @@ def guess(caption: str, tokens: Collection[str]) -> str:
     found = set(tokens)
     hits = {language: len(found & stop_words(language)) for language in GUESSED}
     best = max(hits, key=hits.__getitem__)
-    return best if hits[best] >= MIN_HITS else "en"
+    return best if hits[best] >= hits["en"] + MIN_HITS else "en"
 
 
 @cache
