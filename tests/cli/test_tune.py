@@ -1,0 +1,94 @@
+"""`shoal tune`: what a newcomer may get wrong, the leaderboard, the best in full, runs that find nothing."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import shoal
+from shoal.cli.tune import leaders
+from shoal.tuning.trials import Trial
+
+from .conftest import Made, call
+
+SPACE = "shoal-space: 1\noptions:\n  cluster.k: [2, 3, 4]\n"
+TUNE = ("tune", "small.yaml", "my photos", "--on", "local")
+MISTAKES = [
+    ("--search genetic", "--search is evolution or grid, not 'genetic'"),
+    ("--truth labels.csv", "--truth is folder, not 'labels.csv'"),
+    ("--on spark", "--on is auto, local or ray, not 'spark'"),
+    ("--budget 0", "invalid value for '--budget'"),
+    ("--fraction 1", "invalid value for '--fraction'"),
+    ("--space nothing.yaml", "nothing.yaml can't be read"),
+    ("--set clutser.k=3", "there is no step 'clutser'; did you mean 'cluster'?"),
+    ("", "there is a default space for reduce.umap before cluster.hdbscan only, not for cluster.kmeans"),
+]
+
+
+@pytest.fixture
+def space(fresh: Made) -> Path:
+    """A space file in the working folder."""
+    path = Path("space.yaml")
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.mark.parametrize(("options", "sentence"), MISTAKES, ids=[options or "no space" for options, _ in MISTAKES])
+def test_mistakes(fresh: Made, options: str, sentence: str) -> None:
+    answer = call(*TUNE, *options.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert sentence in answer.sentence
+    assert not list(fresh.folder.rglob("*.parquet")), "it is said before anything is computed"
+
+
+def test_the_best_are_run_in_full_the_best_one_last(space: Path) -> None:
+    answer = call(*TUNE, "--space", space, "--budget", "3", "--full", "2", "--neighbors", "2")
+    assert answer.code == 0, answer.err
+    ran = [line for line in answer.err.splitlines() if ": RUN " in line]
+    best = json.loads(Path("out/tuning/tuning_summary_latest.json").read_text())["top"]
+    assert [line.split(":")[0] for line in ran] == [f"candidate {trial['number']}" for trial in reversed(best[:2])]
+    last = shoal.open("out")
+    assert last.record.step("cluster").options["k"] == best[0]["options"]["cluster.k"]  # type: ignore[union-attr]
+    assert last.folder.exists("report.html")
+    assert f"shoal run --from-trial {best[0]['number']} --out out" in answer.out
+
+
+def test_a_leaderboard_fits_a_narrow_terminal() -> None:
+    trials = [
+        Trial(17, 1, 1, {"reduce.components": 2, "cluster.selection": 0.25}, clusters=7, noise=9, score=0.556, ari=0.6),
+        Trial(3, 1, 1, {"reduce.components": 20, "cluster.selection": 0.0}, clusters=1234, noise=99999, score=0.5),
+    ]  # fmt: skip
+    text = io.StringIO()
+    Console(file=text, width=80).print(leaders("Best", trials))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[:5] == ["17", "0.556", "7", "9", "0.600"] for line in lines)
+    assert any(line.split()[:4] == ["3", "0.500", "1,234", "99,999"] for line in lines)
+    assert "components 2, selection 0.25" in text.getvalue()
+
+
+def test_candidates_that_group_nothing_are_not_recommended(space: Path) -> None:
+    space.write_text(SPACE.replace("[2, 3, 4]", "[1]"))
+    answer = call(*TUNE, "--space", space)
+    assert answer.code == 0
+    assert "no candidate has clusters that hold together" in answer.err
+    assert "--from-trial" not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("{min_cluster_size: 50, min_samples: 10}", "--set cluster.min_cluster_size=5 --set cluster.min_samples=5 takes"),
+        ("{min_cluster_size: 200, min_samples: 10}", "--set cluster.min_cluster_size=20 takes"),
+        ("{min_cluster_size: 9, min_samples: 9}", "`shoal stages cluster.hdbscan` lists the options"),
+    ],
+)
+def test_a_run_without_a_cluster_says_what_finds_smaller_ones(fresh: Made, options: str, told: str) -> None:
+    text = fresh.pipeline.read_text().replace("cluster.kmeans\n    with: {k: 3}", f"cluster.hdbscan\n    with: {options}")
+    fresh.pipeline.write_text(text)
+    answer = call("run", "small.yaml", "my photos", "--on", "local")
+    assert answer.code == 0, answer.err
+    assert "no cluster was found; " in answer.err
+    assert told in answer.err
