@@ -210,7 +210,7 @@ def _summary(made: "Tuning", typed: str) -> None:
     if home is not None:
         out(f"results: {nearby(home / TABLE, typed)}, {nearby(home / SUMMARY, typed)}")
     if best and not best[0].score:
-        say("no candidate has clusters that hold together; give other values with --space, such as a smaller min_cluster_size")
+        say("no candidate has clusters that hold together; give other values with --space, such as smaller clusters")
     elif best:
         out_next([quoted("shoal", "run", "--from-trial", str(best[0].number), "--out", typed)])
     else:
