@@ -2,13 +2,14 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import shoal
-from shoal.cli.tune import leaders
+from shoal.cli.tune import Board, leaders
 from shoal.tuning.trials import Trial
 
 from .conftest import Made, call
@@ -67,6 +68,38 @@ def test_a_leaderboard_fits_a_narrow_terminal() -> None:
     assert any(line.split()[:5] == ["17", "0.556", "7", "9", "0.600"] for line in lines)
     assert any(line.split()[:4] == ["3", "0.500", "1,234", "99,999"] for line in lines)
     assert "components 2, selection 0.25" in text.getvalue()
+
+
+def test_on_a_terminal_the_leaders_are_drawn_as_they_come(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    trials = [Trial(1, 1, 1, {"cluster.k": 3}, clusters=3, score=0.25), Trial(2, 1, 1, {"cluster.k": 0}, "failed", "no k")]
+    board.evaluated(trials[:1], 4)
+    board.evaluated(trials, 4)
+    board.close()
+    told = capsys.readouterr().err
+    assert "2 of 4 candidates, 1 failed" in told
+    assert ["1", "0.250", "3", "0", "k", "3"] in [line.split() for line in told.splitlines()]
+
+
+@pytest.mark.slow
+def test_each_candidate_is_a_run_of_mlflow_within_that_of_the_tuning(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("SHOAL_MLFLOW")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for _ in range(2):  # the second time nothing is new
+        assert call(*TUNE, "--space", space, "--neighbors", "2").code == 0
+    client = MlflowClient(tracking_uri=f"sqlite:///{Path('out/mlflow.db').absolute()}")
+    name = json.loads(Path("out/tuning/tuning_summary_latest.json").read_text())["name"]
+    runs = client.search_runs([client.get_experiment_by_name("shoal").experiment_id])
+    (whole,) = [run for run in runs if run.data.tags["shoal.run"] == name]
+    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == whole.info.run_id]
+    assert {run.data.params["cluster.k"] for run in nested} == {"2", "3", "4"}
+    assert len(nested) == 3
+    assert all("score" in run.data.metrics for run in nested)
 
 
 def test_candidates_that_group_nothing_are_not_recommended(space: Path) -> None:
