@@ -49,7 +49,7 @@ def tune(
     least: Annotated[int, typer.Option(min=1, help="... after this many evaluations.")] = 60,
     modularity: Annotated[float, typer.Option(min=0.0, help="Exponent of modularity in the score.")] = 1.0,
     stability: Annotated[float, typer.Option(min=0.0, help="Exponent of stability; 0 leaves it out.")] = 0.5,
-    neighbors: Annotated[int, typer.Option(min=1, help="Neighbours of an image in the graph of modularity.")] = 10,
+    neighbors: Annotated[int, typer.Option(min=1, help="Neighbours of an image in the graph of modularity.")] = 20,
     truth: Annotated[
         str | None, typer.Option(help="folder: report each candidate against folder names; never searched by.")
     ] = None,
