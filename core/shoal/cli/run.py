@@ -126,7 +126,7 @@ def _summary(made: "Run", typed: str) -> None:
     files = f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected"
     out(f"RUN {record.id}: {found}; {files}; {clock(record.seconds)}")
     if clusterer and not record.clusters:
-        say(f"no cluster was found; {smaller(clusterer)}")
+        say(f"no cluster was found; {_smaller(clusterer)}")
     if made.folder.local is not None and made.folder.exists("report.html"):
         out(f"report: {nearby(made.folder.local / 'report.html', typed)}")
     for trouble in record.hook_errors:
@@ -134,7 +134,7 @@ def _summary(made: "Run", typed: str) -> None:
     out_next(next_commands(made, typed))
 
 
-def smaller(step: "StepRecord") -> str:
+def _smaller(step: "StepRecord") -> str:
     """Say how the step of a run without a cluster finds smaller ones."""
     size, samples = step.options.get("min_cluster_size"), step.options.get("min_samples")
     if not isinstance(size, int) or size < SMALLEST * 2:
