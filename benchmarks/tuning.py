@@ -41,10 +41,11 @@ def main() -> None:
         trials = take_turns(sides, options.rounds, watch=not options.quick)
         whole = {"prepared": lambda: tuned(photos, place / "prepared", options.budget, given=())}
         trials |= take_turns(whole, 1, watch=not options.quick)
+        state = quiet(trials)  # of what is timed
         trials["tuning seeds"] = searched(photos, place / "out", options, PLAIN)
         trials["prepared seeds"] = searched(photos, place / "prepared", options, ())
         rows = table(place / "kept")
-    finish(options, "Tuning", figures(trials, rows), {"trials": trials, "candidates": rows, **quiet(trials)})
+    finish(options, "Tuning", figures(trials, rows), {"trials": trials, "candidates": rows, **state})
 
 
 def arguments() -> argparse.Namespace:
