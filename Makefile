@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 OUT ?= out
 SORTED ?= $(OUT)-sorted
 PHOTOS ?=
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# The first import of umap compiles for a quarter of a minute and keeps what it compiled.
+COMPILE := $(BIN)/python -W ignore -c "import umap"
+# Tests side by side, a thread for each: more threads than cores wait for each other.
+FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test test-vllm lint check docs bench clean
 
@@ -15,7 +20,7 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) (some minutes the first time)"
 	$(PIP) -e .
-	@$(BIN)/python -W ignore -c "import umap" # its first import compiles for a quarter of a minute
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
@@ -23,6 +28,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) "torch==2.13.0"
 	$(PIP) -e ".[dev,cluster,fast,openai,structural,texts,timm,transformers]"
 	@.ci/system-packages
+	@$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -41,7 +47,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python -m shoal.docs --check
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not vllm" -q
+	$(FAST) -m "not slow and not vllm" -q
 	$(BIN)/python -m pytest -m "slow and not vllm" -q
 
 # vLLM can't share an environment with the rest: it wants other versions of transformers and NumPy. Built for CPUs, it needs

@@ -13,7 +13,6 @@ from shoal.catalogue import Run
 from shoal.vectors import to_numpy
 from shoal_plugins.evaluate.purity import Purity
 from tests.cli.conftest import call
-from tests.examples.conftest import load_script
 from tests.plugins.reduce.tables import Notes, table
 
 PIPELINE = """
@@ -34,16 +33,11 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(photo_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run over the photos."""
-    script, folder = load_script(), tmp_path_factory.mktemp("evaluated")
-    photos = folder / "photos"
-    try:
-        script.fetch(photos, ["debian"])
-    except script.FetchError as error:
-        pytest.skip(f"the photo set can't be had here: {error}")
+    folder = tmp_path_factory.mktemp("evaluated")
     (folder / "p.yaml").write_text(PIPELINE)
-    done = call("run", str(folder / "p.yaml"), str(photos), "--out", str(folder / "out"), "--on", "local", "--quiet")
+    done = call("run", str(folder / "p.yaml"), str(photo_set), "--out", str(folder / "out"), "--on", "local", "--quiet")
     assert done.code == 0, done.err
     return shoal.open(str(folder / "out"))
 
