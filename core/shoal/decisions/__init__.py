@@ -1,0 +1,10 @@
+"""What people decided about a run's images and clusters, remembered for ever and always open to be taken back."""
+
+from shoal.decisions.database import Decisions
+from shoal.decisions.model import NOISE, Answer, Change, ChangeKind, Policy, Surface, Version, now
+from shoal.decisions.moves import Move, Readable, confirmed, decide, decided
+
+__all__ = [
+    "NOISE", "Answer", "Change", "ChangeKind", "Decisions", "Move", "Policy", "Readable", "Surface", "Version", "confirmed",
+    "decide", "decided", "now",
+]  # fmt: skip
