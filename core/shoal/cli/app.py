@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from shoal.cli import files, look, migrate, plugins, run, tune
+from shoal.cli import files, look, migrate, plugins, review, run, tune
 from shoal.cli.console import say
 
 NAME = "shoal"
@@ -27,9 +27,9 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback(invoke_without_command=True)(_main)
-    for module in (run, tune, look, files, plugins, migrate):
+    for module in (run, tune, look, files, review, plugins, migrate):
         module.add(app)
-    own = {_name(command) for command in app.registered_commands}
+    own = {_name(command) for command in app.registered_commands} | {review.NAME}
     if not own & set(arguments[:1]) and entry_points(group="shoal"):
         _add_foreign(app)
     return app

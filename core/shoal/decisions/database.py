@@ -1,0 +1,221 @@
+"""The database of what changes by hand (surfaces, answers, versions): SQLite beside the runs, or PostgreSQL by URL."""
+
+import json
+import os
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shoal.decisions.model import Answer, Surface, Version, now
+from shoal.errors import StoreError
+from shoal.store import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, MetaData
+
+FILE = "decisions.db"
+VARIABLE = "SHOAL_DATABASE"
+"""Environment variable with the URL of another database, such as postgresql+psycopg://host/shoal."""
+
+SQLITE_WAIT_SECONDS = 30
+LOCK = 0x73686F616C
+"""Number of the lock that is held while tables are made: `shoal` in ASCII."""
+
+
+class Decisions:
+    """What people decided about the runs of a store.
+
+    Every method is one transaction, and safe to call from several processes at once.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take a database by its SQLAlchemy URL; tables are made where they are missing."""
+        self._url = url
+
+    @classmethod
+    def of(cls, store: Store) -> "Decisions":
+        """Return the database of a store: the one that SHOAL_DATABASE names, else a file in the store.
+
+        Raises:
+            StoreError: the store is not on a local disk and no database is named.
+        """
+        url = os.environ.get(VARIABLE)
+        if url:
+            return cls(url)
+        if store.root.local is None:
+            raise StoreError(
+                f"{store.root.uri} is no local folder and can't hold a database of decisions; "
+                f"name one: {VARIABLE}=postgresql+psycopg://host/shoal"
+            )
+        return cls(f"sqlite:///{store.root.local / FILE}")
+
+    @classmethod
+    def found(cls, store: Store) -> "Decisions | None":
+        """Return the database of a store where there is one already, else None: looking makes no file."""
+        if os.environ.get(VARIABLE):
+            return cls.of(store)
+        local = store.root.local
+        return cls.of(store) if local is not None and (local / FILE).exists() else None
+
+    def add_surface(self, surface: Surface) -> None:
+        """Write a surface down; one of the same key is replaced."""
+        tables = self._tables
+        with self._begin() as connection:
+            connection.execute(tables["surfaces"].delete().where(tables["surfaces"].c.key == surface.key))
+            connection.execute(tables["surfaces"].insert().values(**_row(surface)))
+
+    def surfaces(self, run: str | None = None) -> list[Surface]:
+        """Return the surfaces of a run, or all."""
+        return [Surface.model_validate(_value(row)) for row in self._select("surfaces", run, ("key",))]
+
+    def record(self, answers: Iterable[Answer]) -> int:
+        """Add revisions of answers and return how many were news: those that are known already are not written twice."""
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        table = self._tables["answers"]
+        rows = [_row(answer) for answer in {_name(answer): answer for answer in answers}.values()]
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        added = insert(table).on_conflict_do_nothing().returning(table.c.key)
+        with self._begin() as connection:
+            return len(connection.execute(added, rows).all()) if rows else 0
+
+    def revisions(self, run: str) -> list[Answer]:
+        """Return every revision of every answer about a run, in the order in which they were made."""
+        found = self._select("answers", run, ("at", "surface", "key", "deleted"))
+        return [Answer.model_validate(_value(row)) for row in found]
+
+    def answers(self, run: str) -> list[Answer]:
+        """Return the newest revision of each answer about a run, those that were taken back left out, by time."""
+        newest: dict[tuple[str, str], Answer] = {}
+        for answer in self.revisions(run):
+            newest[answer.surface, answer.key] = answer
+        return sorted((answer for answer in newest.values() if not answer.deleted), key=_name)
+
+    def add_version(self, version: Version) -> bool:
+        """Write a version down; False where the run has one of that number already: somebody else was quicker."""
+        from sqlalchemy.exc import IntegrityError
+
+        table = self._tables["versions"]
+        try:
+            with self._begin() as connection:
+                connection.execute(table.insert().values(**_row(version)))
+        except IntegrityError:
+            return False
+        return True
+
+    def set_undone(self, run: str, number: int, undone: bool, by: str = "") -> None:
+        """Mark a version as undone by somebody, or as done again."""
+        table = self._tables["versions"]
+        values = {"undone": undone, "undone_by": by if undone else "", "undone_at": now() if undone else ""}
+        with self._begin() as connection:
+            connection.execute(table.update().where(table.c.run == run, table.c.number == number).values(values))
+
+    def versions(self, run: str) -> list[Version]:
+        """Return every version of a run, the oldest first."""
+        return [Version.model_validate(_value(row)) for row in self._select("versions", run, ("number",))]
+
+    def current(self, run: str) -> Version | None:
+        """Return the last version of a run that is not undone; None: what was computed stands."""
+        done = [version for version in self.versions(run) if not version.undone]
+        return done[-1] if done else None
+
+    def _select(self, name: str, run: str | None, order: Sequence[str]) -> list[dict[str, Any]]:
+        table = self._tables[name]
+        chosen = table.select().order_by(*(table.c[column] for column in order))
+        with self._begin() as connection:
+            found = connection.execute(chosen if run is None else chosen.where(table.c.run == run))
+            return [dict(row) for row in found.mappings()]
+
+    @contextmanager
+    def _begin(self) -> "Iterator[Connection]":
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if type(error).__name__ == "IntegrityError":
+                raise
+            raise StoreError(f"the database of decisions {self.name} can't be used: {error.orig}") from error
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        from sqlalchemy import make_url
+
+        return make_url(self._url).render_as_string(hide_password=True)
+
+    @cached_property
+    def _engine(self) -> "Engine":
+        from sqlalchemy import create_engine, event
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+        sqlite = self._url.startswith("sqlite")
+        try:
+            engine = create_engine(self._url, connect_args={"timeout": SQLITE_WAIT_SECONDS} if sqlite else {})
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise StoreError(f"{VARIABLE} names a database that can't be opened: {error}") from error
+        if sqlite:
+            event.listen(engine, "connect", _settle_sqlite)
+            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        weakref.finalize(self, engine.dispose)  # connections are closed with the object that needs them
+        return engine
+
+    @cached_property
+    def _tables(self) -> dict[str, Any]:
+        metadata = _metadata()
+        with self._begin() as connection:
+            if connection.dialect.name == "postgresql":  # two who make the same table at once would both fail
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+            metadata.create_all(connection)
+        return dict(metadata.tables)
+
+
+def _settle_sqlite(connection: Any, _: Any) -> None:
+    """Make commits survive a power cut, let readers read beside a writer, and leave `BEGIN` to SQLAlchemy's event."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _metadata() -> "MetaData":
+    from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, Text
+
+    metadata = MetaData()
+    Table(
+        "surfaces", metadata, Column("key", String(64), primary_key=True), Column("run", String(64), index=True),
+        Column("kind", String(32)), Column("place", Text), Column("remote", String(64)), Column("facts", Text),
+    )  # fmt: skip
+    Table(
+        "answers", metadata, Column("surface", String(64), primary_key=True), Column("key", String(64), primary_key=True),
+        Column("at", String(40), primary_key=True), Column("deleted", Boolean, primary_key=True),
+        Column("run", String(64), index=True), Column("task", String(128)), Column("who", Text), Column("changes", Text),
+        Column("note", Text),
+    )  # fmt: skip
+    Table(
+        "versions", metadata, Column("run", String(64), primary_key=True), Column("number", Integer, primary_key=True),
+        Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("people", Text),
+        Column("undone", Boolean),
+        Column("undone_by", Text), Column("undone_at", String(40)), Column("base", Integer), Column("answers", Text),
+        Column("summary", Text), Column("came_from", String(64)), Column("parent", Integer), Column("policy", String(16)),
+        Column("digest", String(64)), Column("numbers", Text), Column("highest", Integer),
+    )  # fmt: skip
+    return metadata
+
+
+_JSON = ("facts", "changes", "people", "answers", "summary", "numbers")
+
+
+def _row(value: Surface | Answer | Version) -> dict[str, Any]:
+    fields = value.model_dump(mode="json")
+    return {name: json.dumps(field) if name in _JSON else field for name, field in fields.items()}
+
+
+def _value(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: json.loads(field) if name in _JSON else field for name, field in row.items()}
+
+
+def _name(answer: Answer) -> tuple[str, str, str, bool]:
+    return answer.surface, answer.key, answer.at, answer.deleted
