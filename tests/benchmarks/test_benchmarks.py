@@ -25,7 +25,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def benchmark(name: str, out: Path, *words: str | Path) -> dict[str, object]:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick", "--out", str(out), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     result: dict[str, object] = json.loads(out.read_text())
     assert result["quick"] is True
@@ -34,7 +34,7 @@ def benchmark(name: str, out: Path, *words: str | Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize("name", ["captions", "embedding", "incremental", "startup", "structural", "tuning"])
 def test_benchmarks_with_pictures_run(name: str, photographs: Path, tmp_path: Path) -> None:
     result = benchmark(name, tmp_path / "result.json", "--cache", tmp_path / "cache", "--photos", photographs)
