@@ -1,4 +1,4 @@
-"""The embeddings of a run that its clusters were made of."""
+"""What heads read of a run: the clusters as people left them, and the embeddings that they were made of."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ import pyarrow as pa
 from shoal.catalogue import Run
 from shoal.errors import UsageError
 from shoal.records import StepRecord, clustering
+from shoal.reviewing.apply import CLUSTERS
 from shoal.vectors import to_numpy
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMN = "embedding"
+
+
+def reviewed_clusters(run: Run) -> pa.Table:
+    """Return the clusters of a run's current version: `id`, `cluster`, `decided`; no row where nobody reviewed it."""
+    seen = run.look()
+    return seen.version_table("cluster") if seen.version else CLUSTERS.empty_table()
 
 
 def embedder(run: Run) -> StepRecord:

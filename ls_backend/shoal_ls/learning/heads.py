@@ -18,7 +18,7 @@ CURRENT = "current.json"
 LOCK = ".lock"
 
 
-class Busy(StoreError):
+class Busy(StoreError):  # noqa: N818  (a state: "somebody is at it")
     """Somebody else trains or rolls back a head of the same run."""
 
 

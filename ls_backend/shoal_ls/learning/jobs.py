@@ -1,13 +1,15 @@
 """Training in a process of its own: the backend answers meanwhile."""
 
+import os
 import subprocess
 import sys
+from typing import BinaryIO
 
 from shoal.catalogue import Run
 from shoal_ls.learning.examples import examples
+from shoal_ls.learning.features import reviewed_clusters
 from shoal_ls.learning.heads import Heads
 from shoal_ls.learning.training import LEAST_FITTED, LEAST_HELD
-from shoal_ls.reviewed import reviewed_clusters
 
 ENOUGH = 20
 """New decisions that are worth a training."""
@@ -27,7 +29,7 @@ def due(run: Run, enough: int = ENOUGH) -> bool:
 def train_in_background(run: Run, enough: int = ENOUGH) -> "subprocess.Popen[bytes] | None":
     """Start a training where enough new decisions were taken, and return its process; None where it is not due.
 
-    What it says goes to `heads/RUN/train.log` of the store. Two at once do no harm: the second finds the first's lock and ends.
+    What it says goes to `heads/RUN/train.log` of a store on a local disk. Two at once do no harm: the second ends at once.
 
     Args:
         run: that the decisions are about.
@@ -35,12 +37,14 @@ def train_in_background(run: Run, enough: int = ENOUGH) -> "subprocess.Popen[byt
     """
     if not due(run, enough):
         return None
-    folder = Heads(run.store, run.id).folder.local
     command = [sys.executable, "-m", "shoal_ls.learning", run.store.root.uri, run.id]
+    with _log(run) as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  (no shell)
+
+
+def _log(run: Run) -> BinaryIO:
+    folder = Heads(run.store, run.id).folder.local
     if folder is None:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        return open(os.devnull, "wb")
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    return (folder / LOG).open("ab")

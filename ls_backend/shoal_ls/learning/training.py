@@ -1,6 +1,7 @@
 """Fits a head to decisions, and lets it take over where it is better on decisions that no head was fitted to."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,9 @@ from shoal.catalogue import Run
 from shoal.decisions import now
 from shoal.errors import UsageError
 from shoal_ls.learning.examples import Examples, examples
-from shoal_ls.learning.features import embedder, embeddings
+from shoal_ls.learning.features import embedder, embeddings, reviewed_clusters
 from shoal_ls.learning.head import Head, HeadRecord, packed
 from shoal_ls.learning.heads import Heads
-from shoal_ls.reviewed import reviewed_clusters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +102,7 @@ def _check(found: Examples, run: Run) -> None:
         raise UsageError(f"all decisions about run {run.id} are for one cluster; {needs}: review others, too")
 
 
-def _matrix(run: Run, images: dict[str, int]) -> _Matrix:
+def _matrix(run: Run, images: Mapping[str, int]) -> _Matrix:
     import numpy as np
 
     from shoal.vectors import unit_length
@@ -111,9 +111,7 @@ def _matrix(run: Run, images: dict[str, int]) -> _Matrix:
     return _Matrix(unit_length(embeddings(run, ids)), np.array([images[image] for image in ids], dtype=np.int32))
 
 
-def _fit(
-    fitted: _Matrix, background: _Matrix
-) -> "tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]":
+def _fit(fitted: _Matrix, background: _Matrix) -> "tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]":
     """Return classes, weights and bias of a multinomial logistic regression."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
