@@ -63,7 +63,7 @@ def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: J
     made = make_version(opened, policy_of(policy), user())
     now = opened.look()
     if json:
-        report = _report(now) if made.version else None
+        report = report_again(now) if made.version else None
         found = {"version": _dump(made.version), "conflicts": _dumps(made.conflicts), "unsettled": _dumps(made.unsettled)}
         out_json({**found, "report": report})
         return
@@ -177,7 +177,7 @@ def carry(
     now = opened.look()
     if json:
         found = {"version": _dump(made.version), "from": made.source, "matches": [asdict(pair) for pair in made.matches]}
-        out_json({**found, "fresh": made.fresh, "lost": [asdict(lost) for lost in made.lost], "report": _report(now)})
+        out_json({**found, "fresh": made.fresh, "lost": [asdict(lost) for lost in made.lost], "report": report_again(now)})
         return
     out(f"version {made.version.number}: {told(made.version)}")
     out(f"{len(made.matches):,} clusters were found again, {made.fresh:,} are new (overlap of at least {overlap:g})")
@@ -194,7 +194,9 @@ def _step(out_: str, run: str | None, json: bool, go: Any, word: str) -> None:
     number = go(opened)
     now = opened.look()
     if json:
-        out_json({"run": opened.id, word.replace(" ", "_"): number, "version": _dump(now.version), "report": _report(now)})
+        out_json(
+            {"run": opened.id, word.replace(" ", "_"): number, "version": _dump(now.version), "report": report_again(now)}
+        )
         return
     out(f"version {number} is {word}; the run is now {title(now.version)}")
     tell_report(now, out_)
@@ -213,7 +215,7 @@ def policy_of(text: str) -> "Policy":
     return text  # type: ignore[return-value]
 
 
-def _report(run: "Run") -> str | None:
+def report_again(run: "Run") -> str | None:
     """Write the run's report again and return its path; None for a store that is on no disk of this machine."""
     from shoal.reporting import write_report
 
@@ -224,7 +226,7 @@ def tell_report(run: "Run", typed: str) -> None:
     """Write the run's report again and say where it lies, as the user spelled the folder."""
     from pathlib import Path
 
-    path = _report(run)
+    path = report_again(run)
     if path is not None:
         out(f"report: {nearby(Path(path), typed)}")
 
