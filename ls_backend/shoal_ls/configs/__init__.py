@@ -1,13 +1,15 @@
 """The labelling configurations, checked by Label Studio's own SDK before anything is sent."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any
 
+from shoal.errors import UsageError
+from shoal.text import plain
 from shoal_ls.errors import ServerError
+from shoal_ls.tasks.drafts import TaskDraft
 
-Json = dict[str, Any]
+PUT_BACK = "`shoal review open --force` puts shoal's configuration back"
 
 
 def configuration(kind: str) -> str:
@@ -21,24 +23,28 @@ def fingerprint(config: str) -> str:
     return hashlib.sha256("\n".join(line for line in lines if line).encode()).hexdigest()[:16]
 
 
-def check(config: str, drafts: Iterable[Mapping[str, Any]]) -> None:
-    """Have the SDK check a configuration, and that every task and prediction fits it.
+def check(config: str, drafts: Iterable[TaskDraft]) -> None:
+    """Have the SDK check a configuration, and that every prediction fits it.
 
     Args:
         config: XML.
-        drafts: each with `data` and `result`.
+        drafts: of tasks.
 
     Raises:
+        UsageError: the SDK is not installed.
         ServerError: the first thing that does not fit.
     """
-    from label_studio_sdk.label_interface import LabelInterface
-
+    try:
+        from label_studio_sdk.label_interface import LabelInterface
+    except ImportError as error:
+        raise UsageError("Label Studio's SDK is not installed; pip install 'shoal[label-studio]'") from error
     try:
         interface = LabelInterface(config)
         interface.validate()
     except Exception as error:  # the SDK raises many kinds
-        raise ServerError(f"the labelling configuration is wrong: {error}") from error
+        raise ServerError(f"the labelling configuration is wrong: {plain(str(error), 300)}; {PUT_BACK}") from error
     for draft in drafts:
-        wrong = interface.validate_prediction({"result": draft["result"]}, return_errors=True)
+        wrong = interface.validate_prediction({"result": list(draft.result)}, return_errors=True)
         if wrong:
-            raise ServerError(f"task {draft['data']['shoal_task']} does not fit the labelling configuration: {wrong[0]}")
+            why = plain(wrong[0], 300)
+            raise ServerError(f"task {draft.key} does not fit the labelling configuration: {why}; {PUT_BACK}")

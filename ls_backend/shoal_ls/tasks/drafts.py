@@ -35,6 +35,10 @@ class TaskDraft:
         names = {"shoal_task": self.key, "shoal_digest": self.digest}
         return {"data": {**self.data, "shoal_surface": surface, "shoal_run": run, **names}, "meta": names}
 
+    def prediction(self, number: int, version: str) -> Json:
+        """Return the prediction of the task that has a number, as it is imported."""
+        return {"task": number, "result": list(self.result), "score": self.score, "model_version": version}
+
 
 def chosen(name: str, target: str, value: str) -> Json:
     """Return the choice of one value."""

@@ -1,5 +1,7 @@
 """One task a doubtful image: which cluster is it of?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shoal.text import plain
@@ -13,17 +15,28 @@ DOUBTFUL = 0.8
 """From here on another cluster is about as near as the image's own."""
 
 
-def image_tasks(said: Said, address: Address, most: int, without: frozenset[str] = frozenset()) -> list[TaskDraft]:
-    """Return a task for each of the most doubtful images, noise first.
+def doubtful(said: Said, most: int, without: frozenset[str] = frozenset()) -> list[str]:
+    """Return the ids of the most doubtful images, noise first.
 
     Args:
         said: what the run says.
-        address: of pictures that are looked at one by one.
-        most: tasks to make.
+        most: images to return.
         without: ids of images that are asked about elsewhere.
     """
     order = np.lexsort((-said.distance, said.cluster >= 0, -said.doubt))
-    rows = [int(row) for row in order if said.doubt[row] >= DOUBTFUL and said.ids[row] not in without][:most]
+    found = (said.ids[row] for row in order if said.doubt[row] >= DOUBTFUL)
+    return [image for image in found if image not in without][:most]
+
+
+def image_tasks(said: Said, images: Sequence[str], address: Address) -> list[TaskDraft]:
+    """Return a task for each image, in order; none where there is no cluster to choose.
+
+    Args:
+        said: what the run says.
+        images: ids.
+        address: of pictures that are looked at one by one.
+    """
+    rows = [said.rows[image] for image in images]
     near = said.near(np.array(rows, np.int64), CANDIDATES)
     return [_task(said, row, places, address) for row, places in zip(rows, near, strict=True) if places]
 

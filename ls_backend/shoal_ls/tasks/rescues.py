@@ -1,6 +1,6 @@
 """One task a suggestion: is this noise image one of that cluster?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,34 +14,46 @@ from shoal_ls.tasks.said import Said
 CANDIDATES = 12
 
 
-def rescue_tasks(said: Said, suggestions: Sequence[Mapping[str, Any]], address: Address) -> list[TaskDraft]:
-    """Return a task for each noise image that a cluster is suggested for, the most doubtful first.
+Suggestion = Mapping[str, Any]
+"""A row of a rescuer: id, suggested, score, runner_up, runner_up_score, nearest, ..."""
+
+
+def asked(said: Said, rows: Iterable[Suggestion]) -> list[Suggestion]:
+    """Return the suggestions that can be asked about: those that name a cluster of the run."""
+    return [row for row in rows if row["suggested"] in said.members and row["id"] in said.rows]
+
+
+def master(said: Said, cluster: int) -> str:
+    """Return the id of the image that stands for a cluster: its surest member."""
+    return said.ids[int(said.members[cluster][0])]
+
+
+def rescue_tasks(said: Said, suggestions: Sequence[Suggestion], address: Address) -> list[TaskDraft]:
+    """Return a task for each suggestion, the most doubtful first.
 
     Args:
         said: what the run says.
-        suggestions: rows of a rescuer: id, suggested, score, runner_up, runner_up_score, nearest, nearest_score.
+        suggestions: those of `asked`.
         address: of pictures that are looked at one by one.
     """
-    rows = {image: row for row, image in enumerate(said.ids)}
-    asked = [one for one in suggestions if one["suggested"] in said.members and one["id"] in rows]
-    near = said.near(np.array([rows[one["id"]] for one in asked], np.int64), CANDIDATES)
+    rows = [said.rows[one["id"]] for one in suggestions]
+    near = said.near(np.array(rows, np.int64), CANDIDATES)
     tasks = [
-        _task(said, one, rows[one["id"]], [cluster for cluster, _ in places], address)
-        for one, places in zip(asked, near, strict=True)
+        _task(said, one, row, [cluster for cluster, _ in places], address)
+        for one, row, places in zip(suggestions, rows, near, strict=True)
     ]
     return sorted(tasks, key=lambda task: (task.score, task.key))
 
 
-def _task(said: Said, one: Mapping[str, Any], row: int, near: list[int], address: Address) -> TaskDraft:
+def _task(said: Said, one: Suggestion, row: int, near: list[int], address: Address) -> TaskDraft:
     suggested, score = int(one["suggested"]), round(float(one["score"] or 0.0), 3)
     others = [cluster for cluster in near if cluster != suggested]
     runner_up = one.get("runner_up")
     if runner_up in said.members and runner_up not in others:
         others.insert(0, int(runner_up))
-    master = said.ids[int(said.members[suggested][0])]
     data: Json = {
         "image": address(one["id"]),
-        "master": address(master),
+        "master": address(master(said, suggested)),
         "why": _why(said, one, row, suggested, score),
         "candidates": [candidate(cluster, said.label(cluster)) for cluster in others[:CANDIDATES]],
         "suggested": suggested,
@@ -52,7 +64,7 @@ def _task(said: Said, one: Mapping[str, Any], row: int, near: list[int], address
     return TaskDraft(f"rescue:{one['id']}", data, (chosen("rescue", "cand", "confirm"),), 1 - data["doubt"])
 
 
-def _why(said: Said, one: Mapping[str, Any], row: int, suggested: int, score: float) -> str:
+def _why(said: Said, one: Suggestion, row: int, suggested: int, score: float) -> str:
     """Return why this cluster is suggested, as plain text."""
     second, by_picture = one.get("runner_up"), one.get("nearest")
     return sentences(

@@ -40,6 +40,11 @@ class Said:
     twins: frozenset[int] = frozenset()
 
     @cached_property
+    def rows(self) -> dict[str, int]:
+        """Place of each image by its id."""
+        return {image: row for row, image in enumerate(self.ids)}
+
+    @cached_property
     def numbers(self) -> "NDArray[np.int64]":
         """Numbers of the clusters, rising. Shape (k,)."""
         found = np.unique(self.cluster)
@@ -49,7 +54,7 @@ class Said:
     def members(self) -> dict[int, "NDArray[np.int64]"]:
         """Rows of each cluster's images, by rising doubt, then distance to the centroid."""
         place = self.place
-        order: NDArray[np.int64] = np.lexsort((self._distances[0], self.doubt, self.cluster))
+        order = np.lexsort((self._distances[0], self.doubt, self.cluster)).astype(np.int64)
         order = order[self.cluster[order] >= 0]
         starts = np.searchsorted(place[order], np.arange(len(self.numbers) + 1))
         return {int(number): order[starts[k] : starts[k + 1]] for k, number in enumerate(self.numbers)}
@@ -65,7 +70,8 @@ class Said:
         own = self.cluster >= 0
         sums = np.zeros((len(self.numbers), self.vectors.shape[1]))
         np.add.at(sums, self.place[own], self.vectors[own])
-        return sums / np.maximum(np.bincount(self.place[own], minlength=len(self.numbers)), 1)[:, None]
+        sizes = np.bincount(self.place[own], minlength=len(self.numbers))
+        return np.asarray(sums / np.maximum(sizes, 1)[:, None])
 
     @cached_property
     def doubt(self) -> "NDArray[np.float64]":
