@@ -13,17 +13,13 @@ from shoal.store import Store
 from shoal.text import plain
 from shoal_ls.client import Server
 from shoal_ls.connecting import ML, WEBHOOKS
-from shoal_ls.errors import HOW_TO_LOG_IN, Gone, ServerError
+from shoal_ls.errors import HOW_TO_LOG_IN, UNPROTECT, Blocked, Gone, ServerError
 from shoal_ls.storages import LOCAL, document_root
 
 CHECK = "label studio"
 OLDEST = (1, 20)
 """Older servers may do; shoal is tested with 1.23."""
 
-UNPROTECT = (
-    "Label Studio blocks private addresses: where the backend has one, start it with SSRF_PROTECTION_ENABLED=false and "
-    "ML_BLOCK_LOCAL_IP=false, on trusted networks only"
-)
 Json = dict[str, Any]
 
 
@@ -76,8 +72,22 @@ def _projects(server: Server, out: str) -> Iterator[Finding]:
     if not found:
         mend = f"shoal review open {out} --url {server.url}"
         yield Finding("projects", "note", "none of this store is on that server", mend)
+    for surface in found[:1]:
+        yield from _guarded(surface, lambda: [_protection(server, int(surface.remote))])  # noqa: B023  (called at once)
     for surface in found:
         yield from _guarded(surface, lambda: list(_Project(server, surface).look()))  # noqa: B023  (called at once)
+
+
+def _protection(server: Server, project: int) -> Finding:
+    """Tell whether the server blocks private addresses: it refuses a webhook to one. A webhook that it takes is removed."""
+    what = f"try a webhook of project {project}"
+    fields = {"project": project, "url": "http://127.0.0.1:9/shoal-doctor", "is_active": False}
+    try:
+        made = server.ask("POST", WEBHOOKS, what, fields)
+    except Blocked:
+        return Finding("protection", "note", "private addresses are blocked", UNPROTECT)
+    server.ask("DELETE", f"{WEBHOOKS}{made['id']}/", what)
+    return Finding("protection", "ok", "private addresses are allowed: right in networks that you trust")
 
 
 def _guarded(surface: Surface, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -125,9 +135,8 @@ class _Project:
             return
         root = document_root(self.server, self.number)
         if rows:
-            yield Finding(
-                f"{name} storage", "ok", f"a row over {plain(rows[0]['path'], 200)} (document root {plain(root, 200)})"
-            )
+            over = f"a row over {plain(rows[0]['path'], 200)} (document root {plain(root, 200)})"
+            yield Finding(f"{name} storage", "ok", over)
         else:
             yield Finding(f"{name} storage", "bad", "no row over the folder of pictures", "give `shoal review open` again")
 

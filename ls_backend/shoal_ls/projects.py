@@ -105,6 +105,9 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
         opened.append(opening.open("rescues", lambda gallery: rescue_tasks(said, suggestions, gallery.large)))
     if singles:
         opened.append(opening.open("images", lambda gallery: image_tasks(said, singles, gallery.large)))
+    if options.backend:
+        for one in opened:
+            connect(server, int(one.surface.remote), options.backend)
     return opened
 
 
@@ -130,8 +133,6 @@ class _Opening:
         gallery = Gallery(self.shown, addresses(self.server, number, self.shown.pictures, self.options.pictures))
         drafts = make(gallery)
         check(config, drafts)
-        if self.options.backend:
-            connect(self.server, number, self.options.backend)
         drafts = self._not_answered_elsewhere(surface, drafts, notes)
         with counted(self.progress, f"{kind}: tasks", len(drafts)) as told:
             filled = fill(self.server, surface, drafts, self.version, told)
@@ -139,16 +140,11 @@ class _Opening:
         if drafts and project["model_version"] != self.version:  # taken only where predictions have it
             self.server.update_project(number, {"model_version": self.version})
         if filled.created and surface.facts.get("complete"):
-            notes.append(f"{filled.created:,} tasks that had been removed by hand are there again")
+            notes.append(f"{filled.created:,} tasks were not there: removed by hand, or asked for since; they are now")
         facts = {"views": "\n".join(titles), "complete": "yes", "model_version": self.version}
         self.decisions.add_surface(surface.model_copy(update={"facts": {**surface.facts, **facts}}))
-        return Opened(
-            surface,
-            f"{self.server.url}/projects/{number}/data",
-            before is None or before.key != surface.key,
-            filled,
-            tuple(notes),
-        )
+        made = before is None or before.key != surface.key
+        return Opened(surface, f"{self.server.url}/projects/{number}/data", made, filled, tuple(notes))
 
     def _surface(self, kind: str) -> Surface | None:
         """Return the newest surface of a kind on this server."""
