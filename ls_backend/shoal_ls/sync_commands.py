@@ -32,6 +32,9 @@ def sync(
     follow: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Ask again every so many seconds, until Ctrl-C.")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask this Label Studio only; default: all that the run is reviewed in.")
+    ] = None,
     token_file: Annotated[
         str | None, typer.Option(help="File with the token of Label Studio; else LABEL_STUDIO_API_KEY holds it.")
     ] = None,
@@ -49,7 +52,7 @@ def sync(
     opened, how, bar = shoal.open(out_, run), policy_of(policy), Bar(quiet=quiet or json or follow is not None)
 
     def once() -> "Round":
-        return fetch(opened, how, apply, token_file, bar)
+        return fetch(opened, how, apply, token_file, bar, url)
 
     if follow is not None:
         repeat(once, follow, lambda done: _tell(opened, out_, done, json))
