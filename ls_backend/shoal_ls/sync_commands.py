@@ -100,9 +100,10 @@ def _report(run: "Run") -> str | None:
 
 
 def train(out_: Out, run: RunName = None, json: Json = False) -> None:
-    """Train a head on what was decided; predictions use it if it beats what they use now.
+    """Have predictions learn from what was decided.
 
-    It is judged on a quarter of the decisions, which no head is ever fitted to.
+    A head is trained, and takes over if it beats what predicts now on a quarter of the decisions, which no head is ever
+    fitted to.
     """
     import shoal
     from shoal_ls.learning import train as run_training
