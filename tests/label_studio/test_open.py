@@ -1,4 +1,4 @@
-"""`shoal review open` against the real server: what it makes, what it leaves alone, and what it says when all is not well."""
+"""`shoal review open` against the real server: what it makes, what it leaves alone, what it says in trouble."""
 
 import json
 import shutil
@@ -281,9 +281,7 @@ def test_pictures_outside_the_document_root_are_told(made_run: Run, server: Serv
     import shoal
 
     outside = shoal.open(shutil.copytree(made_run.store.root.local_or_raise("a test"), tmp_path / "out"))
-    with pytest.raises(
-        UsageError, match=r"Label Studio may only show files below .*LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="
-    ):
+    with pytest.raises(UsageError, match=r"may only show files below .*LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="):
         open_(outside, server)
     with pytest.raises(ServerError, match=r"could not show files of .* does not exist"):
         open_(outside, server, pictures=Source(place=f"{_root(server)}/nowhere"))
