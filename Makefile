@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) with what the tests need (some minutes the first time)"
 	$(PIP) "torch==2.13.0"
-	$(PIP) -e ".[dev,cluster,fast,openai,structural,texts,timm,transformers]"
+	$(PIP) -e ".[dev,cluster,fast,label-studio,openai,structural,texts,timm,transformers]"
 	@.ci/system-packages
 	@touch $@ $(VENV)/.installed
 
@@ -40,7 +40,16 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m shoal.docs --check
 
-test: lint
+# The Label Studio server can't share an environment with the rest: it wants older versions of much. Some tests start it.
+LABEL_STUDIO := .venv-label-studio
+
+$(LABEL_STUDIO)/.installed: constraints-label-studio.txt
+	@echo "setting up $(LABEL_STUDIO) (two minutes and 1 GB the first time)"
+	$(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-label-studio.txt label-studio
+	@touch $@
+
+test: lint $(LABEL_STUDIO)/.installed
 	$(BIN)/python -m pytest -m "not slow and not vllm" -q
 	$(BIN)/python -m pytest -m "slow and not vllm" -q
 
@@ -73,4 +82,4 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) $(OUT) $(SORTED) data
+	rm -rf $(VENV) $(LABEL_STUDIO) $(OUT) $(SORTED) data

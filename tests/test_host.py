@@ -140,7 +140,9 @@ def test_a_stage_without_a_name_is_refused(module: Module) -> None:
 def test_unknown_hooks_are_refused(module: Module) -> None:
     with pytest.raises(PluginError, match=r"'one' \(one\) implements the unknown hook shoal_stag; did you mean shoal_stage"):
         host(module("one", shoal_stag=lambda: ()))
-    with pytest.raises(PluginError, match="hooks are shoal_stages, shoal_commands, shoal_stage_done, shoal_run_done"):
+    with pytest.raises(
+        PluginError, match="hooks are shoal_stages, shoal_commands, shoal_stage_done, shoal_run_done, shoal_doctor"
+    ):
         host(module("one", shoal_zzzzzzzzzz=lambda: ()))
 
 

@@ -43,3 +43,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.visualize.scatter",
     "shoal_plugins.track.mlflow",
 )
+
+COMMANDS: tuple[str, ...] = ("shoal_ls.commands",)
+"""Modules of built-in services that add commands through the hook `shoal_commands`: light to import, as the command line
+loads them at every start. The host loads them too: they may have other hooks."""

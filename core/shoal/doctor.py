@@ -6,16 +6,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import cast
 
 from shoal.contract import Context
 from shoal.errors import ShoalError
 from shoal.host import Host
-
-State = Literal["ok", "note", "bad"]
+from shoal.records import Finding, State
+from shoal.text import terminal
 
 FREE_GB = 2.0
 SHM_GB = 1.0
@@ -32,23 +31,29 @@ WEIGHTS = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: `state` is ok, note (works, could be better) or bad (mend it)."""
-
-    check: str
-    state: State
-    found: str
-    mend: str = ""
-
-
-def examine(out: str | None = None) -> list[Finding]:
+def examine(out: str | None = None, asked: Mapping[str, str] | None = None) -> list[Finding]:
     """Return the findings, all of them, whatever is wrong.
 
     Args:
         out: store to look at too.
+        asked: what plugins are asked to look at: `{"label-studio": URL}`.
     """
-    return [_python(), *_packages(), *_weights(), *_plugins(), *_ray(), _memory(), _gpu(), _cache(), *_store(out)]
+    own = [_python(), *_packages(), *_weights(), *_plugins(), *_ray(), _memory(), _gpu(), _cache(), *_store(out)]
+    return [*own, *_asked({**(asked or {}), **({"out": out} if out else {})})]
+
+
+def _asked(asked: Mapping[str, str]) -> Iterator[Finding]:
+    """Let plugins look; one that fails is told and hides nothing of the others."""
+    try:
+        hooks = Host().manager.hook.shoal_doctor.get_hookimpls()
+    except ShoalError:  # told among the plugins
+        return
+    for hook in hooks:
+        try:
+            yield from cast(Iterable[Finding], hook.function(*[asked for _ in hook.argnames]))
+        except Exception as error:  # a plugin may raise anything
+            mend = "report that to its author, or leave it out with SHOAL_PLUGINS"
+            yield Finding(f"plugin {hook.plugin_name}", "bad", terminal(f"{type(error).__name__}: {error}"), mend)
 
 
 def _python() -> Finding:

@@ -4,7 +4,7 @@ A package declares an entry point in the group `shoal` that names a module; func
 `@shoal.hookimpl` are its hooks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typer
 
     from shoal.contract import Stage
-    from shoal.records import RunView, StepRecord
+    from shoal.records import Finding, RunView, StepRecord
 
 PROJECT = "shoal"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -81,3 +81,24 @@ def shoal_run_done(run: "RunView") -> None:
         print(run.id, run.status, run.folder)
     ```
     """
+
+
+@hookspec
+def shoal_doctor(asked: "Mapping[str, str]") -> "Iterable[Finding]":
+    """Return what `shoal doctor` should tell, each finding with its mend.
+
+    `asked` says what the user wants looked at: `out` is a store, `label-studio` the URL of a server. What a plugin was not
+    asked about costs nothing: it returns no finding.
+
+    ```python
+    import shoal
+    from shoal.records import Finding
+
+    @shoal.hookimpl
+    def shoal_doctor(asked):
+        if "out" not in asked:
+            return []
+        return [Finding("hue", "note", "no colour profile", "install one")]
+    ```
+    """
+    return ()

@@ -14,7 +14,7 @@ from typing import Any
 import pluggy
 
 from shoal import hooks
-from shoal.builtins import BUILTINS
+from shoal.builtins import BUILTINS, COMMANDS
 from shoal.contract import Stage
 from shoal.errors import PluginError, UsageError
 
@@ -57,7 +57,7 @@ class Host:
         PluginError: an abstract stage class, two stages of one kind and name, or a hook that shoal does not know.
     """
 
-    def __init__(self, builtins: Iterable[str] = BUILTINS, allow: Iterable[str] | None = None) -> None:
+    def __init__(self, builtins: Iterable[str] = (*BUILTINS, *COMMANDS), allow: Iterable[str] | None = None) -> None:
         """Load every plugin; what can't be imported goes to `broken`."""
         self.manager = pluggy.PluginManager(hooks.PROJECT)
         self.manager.add_hookspecs(hooks)

@@ -1,11 +1,23 @@
 """What is written down of a run: plain facts that the report, the catalogue and the tracking plugins read."""
 
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["running", "done", "failed"]
+State = Literal["ok", "note", "bad"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `shoal doctor` looked at: `state` is ok, note (works, could be better) or bad (mend it)."""
+
+    check: str
+    state: State
+    found: str
+    mend: str = ""
 
 
 class StepRecord(BaseModel):

@@ -1,10 +1,12 @@
-"""Puts the commands together: shoal's own, then those of plugins."""
+"""Puts the commands together: shoal's own, those of built-in services, then those of plugins."""
 
+import importlib
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import typer
 
+from shoal.builtins import COMMANDS
 from shoal.cli import files, look, migrate, plugins, run, tune
 from shoal.cli.console import say
 
@@ -29,7 +31,9 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
     app.callback(invoke_without_command=True)(_main)
     for module in (run, tune, look, files, plugins, migrate):
         module.add(app)
-    own = {_name(command) for command in app.registered_commands}
+    for name in COMMANDS:
+        importlib.import_module(name).shoal_commands(app)
+    own = {_name(command) for command in app.registered_commands} | {group.name for group in app.registered_groups}
     if not own & set(arguments[:1]) and entry_points(group="shoal"):
         _add_foreign(app)
     return app

@@ -180,12 +180,16 @@ def new_plugin(
 
 
 def doctor(
-    out_: Annotated[str | None, typer.Option("--out", help="Store to look at too.")] = None, json: Json = False
+    out_: Annotated[str | None, typer.Option("--out", help="Store to look at too.")] = None,
+    label_studio: Annotated[
+        str | None, typer.Option(metavar="URL", help="Label Studio to look at too; the token is in LABEL_STUDIO_API_KEY.")
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Check this machine; each finding comes with its mend."""
     from shoal.doctor import examine
 
-    findings = examine(out_)
+    findings = examine(out_, {"label-studio": label_studio} if label_studio else None)
     bad = [finding for finding in findings if finding.state == "bad"]
     if json:
         out_json([finding.__dict__ for finding in findings])

@@ -1,0 +1,29 @@
+"""The commands of Label Studio: `shoal review open`, and those of the modules named below. Light to import."""
+
+import importlib
+from importlib.util import find_spec
+
+import typer
+
+from shoal.hooks import hookimpl
+
+MODULES = ("shoal_ls.open_command", "shoal_ls.sync_commands", "shoal_ls.serve_command")
+"""Modules with a function `add(cli)`, in the order in which their commands are listed."""
+
+
+@hookimpl
+def shoal_commands(cli: typer.Typer) -> None:
+    """Add the commands."""
+    for name in MODULES:
+        if find_spec(name) is not None:
+            importlib.import_module(name).add(cli)
+
+
+def review_group(cli: typer.Typer) -> typer.Typer:
+    """Return the group of commands `shoal review`, made where there is none yet."""
+    for group in cli.registered_groups:
+        if group.name == "review" and group.typer_instance is not None:
+            return group.typer_instance
+    made = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    cli.add_typer(made, name="review", help="Have a run reviewed by people, and take back what they decided.")
+    return made

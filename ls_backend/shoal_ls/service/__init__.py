@@ -1,0 +1,1 @@
+"""The ML backend that Label Studio asks for predictions and tells of annotations."""

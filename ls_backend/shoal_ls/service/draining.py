@@ -1,0 +1,102 @@
+"""Carries events from the inbox into the database of decisions, one thread, at least once and idempotently."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from shoal.decisions import Answer, Decisions, Surface
+from shoal_ls.annotations import read_annotation
+from shoal_ls.service.inbox import Inbox, Kept, State
+
+BATCH = 200
+IDLE_SECONDS = 5.0
+"""How often an inbox is looked into that nobody rang for: another process may have filled it."""
+LONGEST_PAUSE = 60.0
+
+Handler = Callable[[Sequence[Kept]], Mapping[int, State]]
+"""Deals with events and returns what became of each, by number; an error leaves them all for later."""
+
+log = logging.getLogger(__name__)
+
+
+class Drain:
+    """The thread that empties an inbox."""
+
+    def __init__(self, inbox: Inbox, handle: Handler) -> None:
+        """Take both; `start` begins."""
+        self._inbox, self._handle = inbox, handle
+        self._bell, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="drain", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what was left by an earlier process."""
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Say that something came."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Finish what is under way; the rest stays in the inbox."""
+        self._stopped.set()
+        self._bell.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def once(self) -> int:
+        """Deal with a batch of the oldest events and return how many there were."""
+        found = self._inbox.waiting(BATCH)
+        if found:
+            self._inbox.settle(self._handle(found))
+        return len(found)
+
+    def _work(self) -> None:
+        pause = IDLE_SECONDS
+        while not self._stopped.is_set():
+            try:
+                while self.once() and not self._stopped.is_set():
+                    pause = IDLE_SECONDS
+            except Exception as error:  # the events are still there: whatever it is, it may pass
+                log.error("events are kept for later", extra={"reason": f"{type(error).__name__}: {error}"})
+                self._stopped.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            self._bell.wait(IDLE_SECONDS)
+            self._bell.clear()
+
+
+def recorder(decisions: Decisions) -> Handler:
+    """Return the handler that records what reviewers said; hearing of it twice is hearing of it once."""
+
+    def record(found: Sequence[Kept]) -> dict[int, State]:
+        said = {kept.number: _said(kept) for kept in found if not kept.event.deleted}
+        decisions.record(answer for answer in said.values() if answer is not None)
+        surfaces = decisions.surfaces()
+        gone = {kept.number: _taken_back(kept, surfaces, decisions) for kept in found if kept.event.deleted}
+        decisions.record(answer for answer in gone.values() if answer is not None)
+        return {number: "left" if answer is None else "recorded" for number, answer in (said | gone).items()}
+
+    return record
+
+
+def _said(kept: Kept) -> Answer | None:
+    """Return what an annotation says; None leaves it to polling."""
+    said = json.loads(kept.event.payload)
+    return read_annotation(said["task"].get("data"), said["annotation"])
+
+
+def _taken_back(kept: Kept, surfaces: Sequence[Surface], decisions: Decisions) -> Answer | None:
+    """Return the answer that was taken back: the webhook gives nothing but its number and the project."""
+    owners = [surface for surface in surfaces if surface.remote and surface.remote == kept.event.project]
+    for surface in owners if len(owners) == 1 else ():  # projects of two servers may have the same number
+        revisions = [
+            answer
+            for answer in decisions.revisions(surface.run)
+            if answer.surface == surface.key and answer.key == kept.event.key
+        ]
+        if revisions:
+            last = revisions[-1]
+            at = max(kept.received, last.at)  # clocks differ, and what is taken back comes last
+            return last.model_copy(update={"at": at, "deleted": True, "changes": (), "note": ""})
+    return None

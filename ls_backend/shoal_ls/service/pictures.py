@@ -1,0 +1,72 @@
+"""Thumbnails by signed address: whoever has the address sees that one picture, and nobody can make up another."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+from urllib.parse import urlencode
+
+from shoal.errors import StoreError
+from shoal_ls.service.auth import secret_of
+
+KEY_FILE = "pictures.key"
+VARIABLE = "SHOAL_PICTURES_KEY"
+"""Environment variable with the key; backends of several machines share one."""
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_SIGNATURE = 32
+"""Hexadecimal digits of a signature: 128 bits."""
+
+
+def pictures_key(folder: Path) -> bytes:
+    """Return the key that addresses are signed with: of SHOAL_PICTURES_KEY, else of a file, made where there is none.
+
+    Whoever replaces the file makes every address that was given out invalid.
+
+    Args:
+        folder: of the store, or another that is kept.
+
+    Raises:
+        UsageError: others may read the file, or it is empty.
+        StoreError: it can't be made.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if named:
+        return named.encode()
+    path = folder / KEY_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return secret_of(path).encode()
+    except OSError as error:
+        raise StoreError(f"{path} can't be made ({error.strerror}); set {VARIABLE} instead") from error
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(handle)
+    return secret_of(path).encode()
+
+
+def picture_url(base: str, image: str, key: bytes) -> str:
+    """Return the address of an image's thumbnail.
+
+    Args:
+        base: URL of the backend, as browsers reach it.
+        image: id.
+        key: of `pictures_key`.
+    """
+    return f"{base.rstrip('/')}/pictures/{image}.jpg?{urlencode({'signature': sign(image, key)})}"
+
+
+def sign(image: str, key: bytes) -> str:
+    """Return the signature of an image's address."""
+    return hmac.new(key, f"picture/{image}".encode(), hashlib.sha256).hexdigest()[:_SIGNATURE]
+
+
+def signed(image: str, signature: str, key: bytes) -> bool:
+    """Tell whether an address is one that was given out; the time that it takes says nothing of how near it was."""
+    right = hmac.compare_digest(signature.encode(), sign(image, key).encode())
+    return right and _ID.fullmatch(image) is not None

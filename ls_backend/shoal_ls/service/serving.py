@@ -1,0 +1,139 @@
+"""Puts the backend together from its options and serves it until it is stopped."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoal.decisions import Decisions
+from shoal.errors import StoreError, UsageError
+from shoal.host import Host
+from shoal.store import Store
+from shoal_ls.service.app import Parts, make_app
+from shoal_ls.service.auth import Credentials, check_open, credentials
+from shoal_ls.service.backend import Backend, RunBackend
+from shoal_ls.service.current import Current
+from shoal_ls.service.fetching import Places
+from shoal_ls.service.inbox import FILE, Inbox
+from shoal_ls.service.live import Live
+from shoal_ls.service.logs import configure
+from shoal_ls.service.metrics import Metrics
+from shoal_ls.service.pictures import pictures_key
+from shoal_ls.service.porting import ModelBackend, model_class
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
+STATE = "backend"
+"""Folder of the store that holds the inbox and the key of pictures."""
+
+SECRETS = (
+    "LABEL_STUDIO_API_KEY", "SHOAL_BACKEND_PASSWORD", "SHOAL_PICTURES_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+)  # fmt: skip
+"""Environment variables whose values are cut out of logs."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the backend is served.
+
+    Attributes:
+        out: the store; with `model`, a folder for the inbox.
+        run: name of the run or its beginning; None follows the last that ended well.
+        host, port: where it listens; port 0 takes a free one.
+        state: folder for the inbox and the key of pictures; None: in the store.
+        model: `module:Class` of a ported model, instead of a run.
+        label_studio: URL of the server that images may be fetched from.
+        document_root: of Label Studio's local files.
+        allow_hosts: other hosts that images may be fetched from.
+        password_file: file with the password of Basic authentication.
+    """
+
+    out: str
+    run: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 9090
+    state: Path | None = None
+    model: str = ""
+    label_studio: str = ""
+    document_root: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    password_file: Path | None = None
+
+
+def serve(options: Options) -> None:
+    """Serve until the process is told to stop.
+
+    Raises:
+        UsageError: an option is wrong, or the port is taken.
+    """
+    import uvicorn
+
+    found = credentials(password_file=options.password_file)
+    check_open(options.host, found)
+    app = application(options, found)
+    configure(secrets(found))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host=options.host, port=options.port, log_config=None, access_log=False, server_header=False, workers=1,
+            timeout_graceful_shutdown=10,
+        )
+    )  # fmt: skip
+    server.run()
+    if not server.started:
+        raise UsageError(f"port {options.port} of {options.host} can't be listened on; take another --port")
+
+
+def application(options: Options, found: Credentials | None = None) -> "FastAPI":
+    """Return the application that the options describe; nothing is loaded and no thread but the inbox's runs yet.
+
+    Raises:
+        UsageError: the store, the run or the model is not there.
+    """
+    metrics = Metrics()
+    if options.model:
+        state = options.state or Path(options.out)
+        backend: Backend = ModelBackend(model_class(options.model), state, _places(options), metrics)
+        return make_app(Parts(backend, Inbox(state / FILE), metrics, found))
+    store = Store.open(options.out)
+    state = options.state or _state(store)
+    backend = _run_backend(options, store, metrics)
+    return make_app(Parts(backend, Inbox(state / FILE), metrics, found, pictures_key(state), _pictures(store)))
+
+
+def secrets(found: Credentials | None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return what must never be logged."""
+    return [environment.get(name, "") for name in SECRETS] + ([found.password] if found is not None else [])
+
+
+def _run_backend(options: Options, store: Store, metrics: Metrics) -> RunBackend:
+    current = Current(store, Host(), options.run, told=lambda _: metrics.reloads.inc())
+    live = Live(_places(options), told=metrics.setups.inc)
+    return RunBackend(current, live, Decisions.of(store), metrics)
+
+
+def _places(options: Options) -> Places:
+    root = options.document_root or (Path(os.environ[DOCUMENT_ROOT]) if os.environ.get(DOCUMENT_ROOT) else None)
+    if root is not None and not root.is_dir():
+        raise UsageError(f"the document root {root} is no folder; name the one that Label Studio serves local files from")
+    hosts = frozenset(host.lower() for host in options.allow_hosts)
+    return Places(document_root=root.absolute() if root else None, server=options.label_studio.rstrip("/"), hosts=hosts)
+
+
+def _state(store: Store) -> Path:
+    if store.root.local is None:
+        raise StoreError(f"{store.root.uri} is no local folder and can't hold the inbox; name a folder with --state")
+    return store.root.local / STATE
+
+
+def _pictures(store: Store) -> Callable[[str], Path | None]:
+    """Return what finds an image's thumbnail in the store."""
+
+    def find(image: str) -> Path | None:
+        local = store.root.local
+        path = local / "thumbnails" / image[:2] / f"{image}.jpg" if local is not None else None
+        return path if path is not None and path.is_file() else None
+
+    return find
