@@ -4,7 +4,7 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
 
+from shoal.decisions import Decisions, Version
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.pipeline import Pipeline, parse
@@ -24,6 +25,8 @@ from shoal.runner.telling import CONFIG
 from shoal.store import Folder, Store, TableStore
 
 KILLED = "its process was killed"
+REVIEWED = {"cluster": "clusters.parquet", "label": "labels.parquet"}
+"""Tables of a version, by the column that they bring."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ class Run:
         store: that holds it.
         record: how it went.
         host: plugins; asked only where a stage itself is wanted.
+        at: number of the version to look at; 0 is what was computed, None the current version.
     """
 
     store: Store
     record: RunRecord
     host: Host
+    at: int | None = None
 
     @property
     def id(self) -> str:
@@ -51,6 +56,30 @@ class Run:
     def folder(self) -> Folder:
         """Folder of the run's own files."""
         return self.store.runs / self.id
+
+    @cached_property
+    def version(self) -> Version | None:
+        """What people made of the clusters and labels; None: what was computed stands.
+
+        Looked up once: a run that is open shows one version, whatever others do meanwhile. `look` opens another.
+
+        Raises:
+            UsageError: the run has no version of the number that was asked for.
+        """
+        database = Decisions.found(self.store) if self.at != 0 else None
+        if database is None and not self.at:
+            return None
+        if self.at is None and database is not None:
+            return database.current(self.id)
+        found = database.versions(self.id) if database is not None else []
+        chosen = next((version for version in found if version.number == self.at), None)
+        if chosen is None:
+            raise UsageError(f"run {self.id} has no version {self.at}; `shoal review history` lists those that it has")
+        return chosen
+
+    def look(self, at: int | None = None) -> "Run":
+        """Return the run at a version: the current one as it is now, or the one of a number; 0 is what was computed."""
+        return replace(self, at=at)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -122,12 +151,43 @@ class Run:
 
         Args:
             columns: names; where several steps make one, the last of them is meant, and `step.column` says another.
+                `cluster` and `label` are those of the run's version, where it was reviewed; `step.cluster` is what was
+                computed.
         """
         images = self.images
         answer = {"id": images["id"]}
         for column in columns:
             answer[column] = images["id"] if column == "id" else self._column(column, images)
         return pa.table(answer)
+
+    def current(self, step: str) -> pa.Table:
+        """Return what a step made, as people left it: clusters and labels of the run's version, where these are its own."""
+        table = self.table(step)
+        if self.version is None or step not in (clustering(self.record), labelling(self.record)):
+            return table
+        if step == labelling(self.record):
+            return self.version_table("label")
+        reviewed = self.version_table("cluster")
+        place = pc.index_in(table["id"], value_set=reviewed["id"].combine_chunks())
+        return table.set_column(table.column_names.index("cluster"), "cluster", reviewed["cluster"].take(place))
+
+    def version_table(self, column: str) -> pa.Table:
+        """Return a table of the run's version: by `cluster` a row an image, by `label` a row a cluster.
+
+        Raises:
+            UsageError: the run was not reviewed.
+        """
+        if self.version is None:
+            raise UsageError(f"run {self.id} was not reviewed, so it has no version")
+        return (self.folder / self.version.folder).read_table(REVIEWED[column])
+
+    def _reviewed(self, column: str, images: pa.Table) -> pa.ChunkedArray:
+        clusters = self.version_table("cluster")
+        members = clusters["cluster"].take(pc.index_in(images["id"], value_set=clusters["id"].combine_chunks()))
+        if column == "cluster":
+            return members
+        labels = self.version_table("label")
+        return labels["label"].take(pc.index_in(members, value_set=labels["cluster"].combine_chunks()))
 
     def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
         """Return what a visualiser or an evaluator made: its rows, and the folder of its files where there are any."""
@@ -165,6 +225,8 @@ class Run:
         step, _, name = column.rpartition(".")
         if not step and name in IMAGE_COLUMNS.names:
             return images[name]
+        if not step and name in REVIEWED and self.version is not None:
+            return self._reviewed(name, images)
         chosen = step or (
             clustering(self.record) if name == "cluster" else labelling(self.record) if name == "label" else ""
         )

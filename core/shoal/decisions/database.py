@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shoal.decisions.model import Answer, Surface, Version
+from shoal.decisions.model import Answer, Surface, Version, now
 from shoal.errors import StoreError
 from shoal.store import Store
 
@@ -95,27 +95,23 @@ class Decisions:
             newest[answer.surface, answer.key] = answer
         return sorted((answer for answer in newest.values() if not answer.deleted), key=_name)
 
-    def add_version(self, version: Version) -> None:
-        """Write a version down.
-
-        Raises:
-            StoreError: the run has a version of that number: somebody else was quicker.
-        """
+    def add_version(self, version: Version) -> bool:
+        """Write a version down; False where the run has one of that number already: somebody else was quicker."""
         from sqlalchemy.exc import IntegrityError
 
         try:
             with self._begin() as connection:
                 connection.execute(self._tables["versions"].insert().values(**_row(version)))
-        except IntegrityError as error:
-            raise StoreError(
-                f"somebody else made version {version.number} of run {version.run} just now; give the same command again"
-            ) from error
+        except IntegrityError:
+            return False
+        return True
 
-    def set_undone(self, run: str, number: int, undone: bool) -> None:
-        """Mark a version as undone, or as done again."""
+    def set_undone(self, run: str, number: int, undone: bool, by: str = "") -> None:
+        """Mark a version as undone by somebody, or as done again."""
         table = self._tables["versions"]
+        values = {"undone": undone, "undone_by": by if undone else "", "undone_at": now() if undone else ""}
         with self._begin() as connection:
-            connection.execute(table.update().where(table.c.run == run, table.c.number == number).values(undone=undone))
+            connection.execute(table.update().where(table.c.run == run, table.c.number == number).values(values))
 
     def versions(self, run: str) -> list[Version]:
         """Return every version of a run, the oldest first."""
@@ -199,12 +195,14 @@ def _metadata() -> "MetaData":
     Table(
         "versions", metadata, Column("run", String(64), primary_key=True), Column("number", Integer, primary_key=True),
         Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("undone", Boolean),
-        Column("base", Integer), Column("answers", Text), Column("summary", Text), Column("came_from", String(64)),
+        Column("undone_by", Text), Column("undone_at", String(40)), Column("base", Integer), Column("answers", Text),
+        Column("summary", Text), Column("came_from", String(64)), Column("parent", Integer), Column("policy", String(16)),
+        Column("digest", String(64)), Column("numbers", Text),
     )  # fmt: skip
     return metadata
 
 
-_JSON = ("facts", "changes", "answers", "summary")
+_JSON = ("facts", "changes", "answers", "summary", "numbers")
 
 
 def _row(value: Surface | Answer | Version) -> dict[str, Any]:

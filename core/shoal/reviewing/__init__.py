@@ -1,0 +1,5 @@
+"""Turns what people decided into versions of a run's clusters and labels, goes back, and carries them to newer runs."""
+
+from shoal.reviewing.versions import Made, make_version, redo, undo
+
+__all__ = ["Made", "make_version", "redo", "undo"]
