@@ -17,12 +17,14 @@ class ServerError(ShoalError):
 
     Attributes:
         status: HTTP status; 0 where no answer came.
+        said: the server's own words, whole: hostile text.
     """
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, said: str = "") -> None:
         """Take the sentence."""
         super().__init__(message)
         self.status = status
+        self.said = said
 
 
 class Gone(ServerError):  # noqa: N818  (an outcome: "the project is gone")
@@ -46,7 +48,7 @@ def refused(url: str, status: int, body: Any, what: str) -> ServerError:
     if status == 403:
         return ServerError(f"the token's user may not {what} on {url} (403{said}); use the token of a user who may", status)
     mend = _MENDS.get(status, "its log says why; then give the same command again" if status >= 500 else "")
-    return ServerError(f"{url} could not {what} ({status}{said}){f'; {mend}' if mend else ''}", status)
+    return ServerError(f"{url} could not {what} ({status}{said}){f'; {mend}' if mend else ''}", status, str(body or ""))
 
 
 _MENDS = {
