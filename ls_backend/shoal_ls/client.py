@@ -182,11 +182,12 @@ class Server:
 
         Args:
             project: its number.
-            answered: only tasks that have an annotation.
+            answered: only tasks that have an annotation, a skipped one included.
         """
         wanted: Json = {"ordering": ["tasks:id"]}
         if answered:
-            wanted["filters"] = {"conjunction": "and", "items": [_number_filter("total_annotations", "greater", 0)]}
+            counts = ("total_annotations", "cancelled_annotations")
+            wanted["filters"] = {"conjunction": "or", "items": [_number_filter(name, "greater", 0) for name in counts]}
         yield from self._tasks(project, PAGE, query=json.dumps(wanted), fields="all")
 
     def task_list(self, project: int) -> Iterator[Json]:
@@ -200,6 +201,15 @@ class Server:
     def annotations(self, task: int) -> list[Json]:
         """Return the annotations of a task."""
         found: list[Json] = self.ask("GET", f"/api/tasks/{task}/annotations/", f"read the annotations of task {task}")
+        return found
+
+    def annotation(self, number: int) -> Json:
+        """Return an annotation.
+
+        Raises:
+            Gone: it was deleted.
+        """
+        found: Json = self.ask("GET", f"/api/annotations/{number}/", f"read annotation {number}")
         return found
 
     def import_tasks(

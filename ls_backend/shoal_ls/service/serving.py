@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
+LIVE_REQUESTS = 16
+"""Requests with images that the run has not seen, at once; the next is told to come again."""
+
 STATE = "backend"
 """Folder of the store that holds the inbox and the key of pictures."""
 
@@ -110,7 +113,7 @@ def secrets(found: Credentials | None, environment: Mapping[str, str] = os.envir
 
 def _run_backend(options: Options, store: Store, metrics: Metrics) -> RunBackend:
     current = Current(store, Host(), options.run, told=lambda _: metrics.reloads.inc())
-    live = Live(_places(options), told=metrics.setups.inc)
+    live = Live(_places(options), requests=LIVE_REQUESTS, told=metrics.setups.inc)
     return RunBackend(current, live, Decisions.of(store), metrics)
 
 
