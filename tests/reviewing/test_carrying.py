@@ -169,10 +169,8 @@ def test_what_is_gone_is_listed_with_who_said_it():
 
 def test_a_match_needs_overlap_and_each_cluster_has_one():
     old = dict.fromkeys(ids(10), 5)
-    halves = {image: place >= 7 for place, image in enumerate(old)}
-    assert [(pair.new, pair.old, round(pair.overlap, 2)) for pair in match({k: int(v) for k, v in halves.items()}, old)] == [
-        (0, 5, 0.7)
-    ]
+    parts = {image: int(place >= 7) for place, image in enumerate(old)}
+    assert [(pair.new, pair.old, round(pair.overlap, 2)) for pair in match(parts, old)] == [(0, 5, 0.7)]
     assert match({"i000": 0, "x": 0}, old | {"x": 6, "y": 7}, least=0.9) == []
     assert match({}, old) == []
     assert match(dict.fromkeys(old, -1), old) == []

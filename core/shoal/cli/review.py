@@ -53,7 +53,8 @@ def add(app: typer.Typer) -> None:
 def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: Json = False) -> None:
     """Make a new version of what people decided.
 
-    Clusters and labels become what the answers say. Answers that exclude each other are listed and not applied. Nothing new makes no version.
+    Clusters and labels become what the answers say. Answers that exclude each other are listed and not applied. Where
+    nothing is new, no version is made.
     """
     import shoal
     from shoal.reviewing import make_version, user

@@ -99,9 +99,10 @@ class Decisions:
         """Write a version down; False where the run has one of that number already: somebody else was quicker."""
         from sqlalchemy.exc import IntegrityError
 
+        table = self._tables["versions"]
         try:
             with self._begin() as connection:
-                connection.execute(self._tables["versions"].insert().values(**_row(version)))
+                connection.execute(table.insert().values(**_row(version)))
         except IntegrityError:
             return False
         return True

@@ -63,6 +63,10 @@ def carry(run: Run, source: Run | None = None, by: str = "", least: float = OVER
     Raises:
         UsageError: there is no such earlier run, or this one was reviewed already.
     """
+    decisions = Decisions.of(run.store)
+    versions = decisions.versions(run.id)
+    if current(versions) is not None or any(not answer.deleted for answer in counting(run.revisions, versions)):
+        raise UsageError(f"run {run.id} was reviewed already; carry before its review, or undo that first")
     source = source or candidate(run)
     if source is None:
         raise UsageError(
@@ -70,10 +74,6 @@ def carry(run: Run, source: Run | None = None, by: str = "", least: float = OVER
         )
     if source.id == run.id:
         raise UsageError(f"run {run.id} can't be carried to itself; --from names an earlier run")
-    decisions = Decisions.of(run.store)
-    versions = decisions.versions(run.id)
-    if current(versions) is not None or any(not answer.deleted for answer in counting(run.revisions, versions)):
-        raise UsageError(f"run {run.id} was reviewed already; carry before its review, or undo that first")
     clusters, labels = computed(run)
     new = dict(zip(clusters["id"].to_pylist(), clusters["cluster"].to_pylist(), strict=True))
     old = as_left(source)
