@@ -1,10 +1,15 @@
 """One Label Studio for all tests of a session, and a client of it."""
 
+import secrets
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+import shoal
+from shoal.catalogue import Run
 from shoal_ls.client import Server
+from tests.label_studio.runs import make_run
 from tests.label_studio.server import LabelStudio
 
 
@@ -23,3 +28,17 @@ def server(label_studio: LabelStudio) -> Iterator[Server]:
     """A client of it."""
     with Server.connect(label_studio.url, token=label_studio.token) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of 20 little pictures under hostile names: three clusters, and noise with suggestions. Tests leave it as it is."""
+    return make_run(tmp_path_factory.mktemp("made-run"))
+
+
+@pytest.fixture
+def run(made_run: Run, label_studio: LabelStudio) -> Run:
+    """A copy of it below the server's document root, without surfaces."""
+    folder = label_studio.files / secrets.token_hex(4)
+    shutil.copytree(made_run.store.root.local_or_raise("a test"), folder)
+    return shoal.open(folder)
