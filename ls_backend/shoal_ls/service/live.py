@@ -117,7 +117,7 @@ class Live:
             if isinstance(found, ImageError):
                 answers.append(Prediction(reason=str(found)))
                 continue
-            ranked = snapshot.own(image.id) if isinstance(image, _Image) else ()
+            ranked = snapshot.ranking(image.id) if isinstance(image, _Image) else ()
             ranked = ranked or snapshot.neighbours.rank(found[None])[0]
             answers.append(chosen(ranked, each.control, each.data, snapshot.labels))
         return answers

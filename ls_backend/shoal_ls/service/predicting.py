@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shoal.decisions import NOISE
@@ -154,9 +154,19 @@ def _image(shown: ShownTask, data: Mapping[str, Any], snapshot: Snapshot, config
     control = config.controls.get("cls") or config.first("Choices", "Image")
     if control is None:
         return Prediction(reason="the labelling configuration has no Choices for an image")
-    if shown.subject in snapshot.clusters:
-        return _seen(shown.subject, control, data, snapshot)
-    return _unseen(data, control, config)
+    if shown.subject not in snapshot.clusters:
+        return _unseen(data, control, config)
+    ranked = snapshot.ranking(shown.subject)
+    if shown.subject in snapshot.ranks and shown.subject not in snapshot.decided:
+        return chosen(ranked, control, data, snapshot.labels)
+    doubt = _doubt(data)
+    if (
+        snapshot.clusters[shown.subject] == NOISE and shown.subject not in snapshot.decided
+    ):  # offered are those nearest to it
+        ranked = tuple(Near(number, 0.0) for number in shown.candidates.values() if number != NOISE)[:1]
+    if doubt is not None:
+        ranked = tuple(replace(near, score=1 - doubt) for near in ranked)
+    return chosen(ranked, control, data, snapshot.labels)
 
 
 def _foreign(
@@ -174,7 +184,7 @@ def _foreign(
 
 
 def _seen(image: str, control: Control, data: Mapping[str, Any], snapshot: Snapshot) -> Prediction:
-    return chosen(snapshot.own(image), control, data, snapshot.labels)
+    return chosen(snapshot.ranking(image), control, data, snapshot.labels)
 
 
 def _unseen(data: Mapping[str, Any], control: Control, config: Config) -> Prediction | Unseen:

@@ -10,17 +10,20 @@ from shoal.decisions import Decisions
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.store import Store
+from shoal_ls.client import KEY, KEY_FILE, auth_of, find_token
 from shoal_ls.service.app import Parts, make_app
 from shoal_ls.service.auth import Credentials, check_open, credentials
 from shoal_ls.service.backend import Backend, RunBackend
 from shoal_ls.service.current import Current
 from shoal_ls.service.fetching import Places
-from shoal_ls.service.inbox import FILE, Inbox
+from shoal_ls.service.inbox import FILE as INBOX
+from shoal_ls.service.inbox import Inbox
 from shoal_ls.service.live import Live
 from shoal_ls.service.logs import configure
 from shoal_ls.service.metrics import Metrics
 from shoal_ls.service.pictures import pictures_key
 from shoal_ls.service.porting import ModelBackend, model_class
+from shoal_ls.thumbnails import FOLDER, Pictures
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,7 +36,7 @@ STATE = "backend"
 """Folder of the store that holds the inbox and the key of pictures."""
 
 SECRETS = (
-    "LABEL_STUDIO_API_KEY", "SHOAL_BACKEND_PASSWORD", "SHOAL_PICTURES_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    KEY, "SHOAL_BACKEND_PASSWORD", "SHOAL_PICTURES_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 )  # fmt: skip
 """Environment variables whose values are cut out of logs."""
 
@@ -99,16 +102,16 @@ def application(options: Options, found: Credentials | None = None) -> "FastAPI"
     if options.model:
         state = options.state or Path(options.out)
         backend: Backend = ModelBackend(model_class(options.model), state, _places(options), metrics)
-        return make_app(Parts(backend, Inbox(state / FILE), metrics, found))
+        return make_app(Parts(backend, Inbox(state / INBOX), metrics, found))
     store = Store.open(options.out)
     state = options.state or _state(store)
     backend = _run_backend(options, store, metrics)
-    return make_app(Parts(backend, Inbox(state / FILE), metrics, found, pictures_key(state), _pictures(store)))
+    return make_app(Parts(backend, Inbox(state / INBOX), metrics, found, pictures_key(state), _pictures(store)))
 
 
 def secrets(found: Credentials | None, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return what must never be logged."""
-    return [environment.get(name, "") for name in SECRETS] + ([found.password] if found is not None else [])
+    return [environment.get(name, "") for name in SECRETS] + [_token(), found.password if found is not None else ""]
 
 
 def _run_backend(options: Options, store: Store, metrics: Metrics) -> RunBackend:
@@ -121,8 +124,17 @@ def _places(options: Options) -> Places:
     root = options.document_root or (Path(os.environ[DOCUMENT_ROOT]) if os.environ.get(DOCUMENT_ROOT) else None)
     if root is not None and not root.is_dir():
         raise UsageError(f"the document root {root} is no folder; name the one that Label Studio serves local files from")
-    hosts = frozenset(host.lower() for host in options.allow_hosts)
-    return Places(document_root=root.absolute() if root else None, server=options.label_studio.rstrip("/"), hosts=hosts)
+    url = options.label_studio.rstrip("/")
+    token = _token()
+    return Places(
+        document_root=root.absolute() if root else None, server=url, auth=auth_of(url, token) if url and token else None,
+        hosts=frozenset(host.lower() for host in options.allow_hosts),
+    )  # fmt: skip
+
+
+def _token() -> str:
+    """Return the token for Label Studio, where there is one: images that it holds itself can't be had without."""
+    return find_token() if os.environ.get(KEY) or os.environ.get(KEY_FILE) else ""
 
 
 def _state(store: Store) -> Path:
@@ -131,12 +143,13 @@ def _state(store: Store) -> Path:
     return store.root.local / STATE
 
 
-def _pictures(store: Store) -> Callable[[str], Path | None]:
-    """Return what finds an image's thumbnail in the store."""
+def _pictures(store: Store) -> Callable[[str, bool], Path | None]:
+    """Return what finds the picture of an image that `shoal review open` wrote, small or large."""
+    pictures = Pictures(store.root / FOLDER)
 
-    def find(image: str) -> Path | None:
-        local = store.root.local
-        path = local / "thumbnails" / image[:2] / f"{image}.jpg" if local is not None else None
+    def find(image: str, large: bool) -> Path | None:
+        folder = pictures.root.local
+        path = folder / pictures.relative(image, large) if folder is not None else None
         return path if path is not None and path.is_file() else None
 
     return find

@@ -19,10 +19,11 @@ from fastapi.testclient import TestClient
 import shoal
 from shoal.catalogue import Run
 from shoal.runner import RunOptions
+from shoal_ls import configs
 from shoal_ls.service.serving import Options, application
 from tests.cli.conftest import PIPELINE, pictures
 
-CLUSTER_CONFIG = (Path(__file__).parent / "cluster.xml").read_text()
+CLUSTER_CONFIG = (Path(configs.__file__).parent / "clusters.xml").read_text()
 CHOICE_CONFIG = """<View><Image name="img" value="$image"/>
   <Choices name="cls" toName="img" value="$candidates" choice="single" required="true"/></View>"""
 

@@ -190,6 +190,10 @@ def test_a_picture_is_given_by_its_signed_address_only(locked: TestClient, out: 
     assert (answer.status_code, answer.content) == (200, b"\xff\xd8 picture")
     assert answer.headers["content-type"] == "image/jpeg"
     assert locked.get(picture_url("", second, key)).status_code == 404
+    assert locked.get(f"{url}&size=large").status_code == 404
+    (out / "thumbnails" / "large" / first[:2]).mkdir(parents=True)
+    (out / "thumbnails" / "large" / first[:2] / f"{first}.jpg").write_bytes(b"\xff\xd8 large")
+    assert locked.get(f"{url}&size=large").content == b"\xff\xd8 large"
     for wrong in (
         url.replace(first, second), url.partition("?")[0], url[:-1], url + "0", picture_url("", first, b"another key"),
         picture_url("", "../../decisions", key), picture_url("", "..%2f..%2fshoal", key),
