@@ -22,7 +22,7 @@ from shoal.runner import Silent
 from shoal_ls.annotations import read_annotation
 from shoal_ls.client import Server
 from shoal_ls.sync import Synced, sync
-from shoal_ls.syncing import Applied, fetch, repeat
+from shoal_ls.syncing import Round, fetch, repeat
 from tests.label_studio.server import EMAIL, LabelStudio, free_port
 from tests.reviewing.conftest import BLUE, RED, _made, host, image, members, run  # noqa: F401  (fixtures)
 
@@ -57,7 +57,7 @@ class Review:
     def sync(self) -> Synced:
         return sync(self.run, self.server, self.decisions)
 
-    def apply(self, policy: str = "latest") -> Applied:
+    def apply(self, policy: str = "latest") -> Round:
         return fetch(self.run, policy, True, str(self.token), Silent())  # type: ignore[arg-type]
 
     def move(self, *names: str, task: str = f"cluster:{RED}", **more: Any) -> int:
@@ -236,7 +236,7 @@ def test_the_command_says_what_came_as_json_and_fails_where_a_project_is_gone(re
 
 def test_rounds_tell_only_what_is_news() -> None:
     rounds = iter([Synced(), Synced(new=1), Synced(), Synced(gone=["down"]), Synced(gone=["down"])])
-    told: list[Applied] = []
+    told: list[Round] = []
     left = [1, 2, 3, 4]
 
     def wait(_: float) -> None:
@@ -244,7 +244,7 @@ def test_rounds_tell_only_what_is_news() -> None:
             raise KeyboardInterrupt
         left.pop()
 
-    repeat(lambda: Applied("r", next(rounds), None), 0, told.append, wait)
+    repeat(lambda: Round("r", next(rounds), None), 0, told.append, wait)
     assert [(done.synced.new, done.synced.gone) for done in told] == [(0, []), (1, []), (0, ["down"])]
 
 

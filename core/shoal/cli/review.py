@@ -61,10 +61,10 @@ def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: J
     from shoal.reviewing.history import title, told
 
     opened = shoal.open(out_, run)
-    made = make_version(opened, _policy(policy), user())
+    made = make_version(opened, policy_of(policy), user())
     now = opened.look()
     if json:
-        report = _report(now) if made.version else None
+        report = report_again(now) if made.version else None
         found = {"version": _dump(made.version), "conflicts": _dumps(made.conflicts), "unsettled": _dumps(made.unsettled)}
         out_json({**found, "report": report})
         return
@@ -72,8 +72,8 @@ def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: J
         out(f"nothing new: {title(now.version)}")
     else:
         out(f"{title(made.version)}: {told(made.version)}")
-        _tell_report(now, out_)
-    _told(now, made.conflicts, made.unsettled)
+        tell_report(now, out_)
+    tell_unapplied(now, made.conflicts, made.unsettled)
     if made.version is not None:
         where = quoted("shoal", "organize", out_, "--to", "sorted/", "--dry-run")
         out_next([where, quoted("shoal", "review", "undo", out_)])
@@ -131,7 +131,7 @@ def status(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: 
     from shoal.reviewing.status import status as stand
 
     opened = shoal.open(out_, run)
-    found = stand(opened, _policy(policy))
+    found = stand(opened, policy_of(policy))
     if json:
         out_json(
             {
@@ -146,7 +146,7 @@ def status(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: 
     for surface in found.surfaces:
         out(f"reviewed at {surface.place or 'the command line'}: {surface.facts.get('title') or surface.kind}")
     out(f"{found.answers:,} answers count, {found.waiting:,} of them wait, {found.withdrawn:,} revisions were undone")
-    _told(opened, found.conflicts, found.unsettled)
+    tell_unapplied(opened, found.conflicts, found.unsettled)
     _lost(opened, found.lost)
     if found.waiting:
         out_next([quoted("shoal", "review", "apply", out_)])
@@ -178,12 +178,12 @@ def carry(
     now = opened.look()
     if json:
         found = {"version": _dump(made.version), "from": made.source, "matches": [asdict(pair) for pair in made.matches]}
-        out_json({**found, "fresh": made.fresh, "lost": [asdict(lost) for lost in made.lost], "report": _report(now)})
+        out_json({**found, "fresh": made.fresh, "lost": [asdict(lost) for lost in made.lost], "report": report_again(now)})
         return
     out(f"version {made.version.number}: {told(made.version)}")
     out(f"{len(made.matches):,} clusters were found again, {made.fresh:,} are new (overlap of at least {overlap:g})")
     _lost(now, made.lost)
-    _tell_report(now, out_)
+    tell_report(now, out_)
     out_next([quoted("shoal", "show", out_), quoted("shoal", "review", "undo", out_)])
 
 
@@ -195,13 +195,20 @@ def _step(out_: str, run: str | None, json: bool, go: Any, word: str) -> None:
     number = go(opened)
     now = opened.look()
     if json:
-        out_json({"run": opened.id, word.replace(" ", "_"): number, "version": _dump(now.version), "report": _report(now)})
+        out_json(
+            {"run": opened.id, word.replace(" ", "_"): number, "version": _dump(now.version), "report": report_again(now)}
+        )
         return
     out(f"version {number} is {word}; the run is now {title(now.version)}")
-    _tell_report(now, out_)
+    tell_report(now, out_)
 
 
-def _policy(text: str) -> "Policy":
+def policy_of(text: str) -> "Policy":
+    """Return a policy that is there.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
     from shoal.errors import UsageError
 
     if text not in POLICIES:
@@ -209,17 +216,18 @@ def _policy(text: str) -> "Policy":
     return text  # type: ignore[return-value]
 
 
-def _report(run: "Run") -> str | None:
+def report_again(run: "Run") -> str | None:
     """Write the run's report again and return its path; None for a store that is on no disk of this machine."""
     from shoal.reporting import write_report
 
     return str(write_report(run)) if run.folder.local is not None else None
 
 
-def _tell_report(run: "Run", typed: str) -> None:
+def tell_report(run: "Run", typed: str) -> None:
+    """Write the run's report again and say where it lies, as the user spelled the folder."""
     from pathlib import Path
 
-    path = _report(run)
+    path = report_again(run)
     if path is not None:
         out(f"report: {nearby(Path(path), typed)}")
 
@@ -232,7 +240,7 @@ def _dumps(values: "Sequence[Any]") -> list[Any]:
     return [_dump(value) for value in values]
 
 
-def _told(run: "Run", conflicts: "Sequence[Conflict]", unsettled: "Sequence[Unsettled]") -> None:
+def tell_unapplied(run: "Run", conflicts: "Sequence[Conflict]", unsettled: "Sequence[Unsettled]") -> None:
     """Print what is not applied."""
     names = _names(run)
     rows = [[names(found.subject), found.about, said.who, said.at, said.asks] for found in conflicts for said in found.said]
