@@ -24,6 +24,8 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 EMAIL = "reviewer@example.com"
+DECISIONS = "decisions.db"
+"""File in OUT that holds what reviewers decided: another run would be another review."""
 SHOAL = Path(sys.executable).with_name("shoal")
 READY_SECONDS = 300
 """The first start of Label Studio makes its database: half a minute, more on a busy machine."""
@@ -247,8 +249,11 @@ def show(demo: Demo, options: argparse.Namespace) -> None:
     environment = os.environ | {
         "SHOAL_BACKEND_USER": "shoal", "SHOAL_BACKEND_PASSWORD_FILE": str(demo.state / "backend-password"),
     }  # fmt: skip
-    run: list[str | Path] = [SHOAL, "run", options.recipe, options.photos, "--out", options.out]
-    demo.run([*run, *(word for setting in options.set for word in ("--set", setting))], environment)
+    if (options.out / DECISIONS).exists():
+        print(f"{options.out} is under review already: its last run is opened again", flush=True)
+    else:
+        run: list[str | Path] = [SHOAL, "run", options.recipe, options.photos, "--out", options.out]
+        demo.run([*run, *(word for setting in options.set for word in ("--set", setting))], environment)
     start = [options.label_studio / "label-studio", "start", "--no-browser", "--internal-host", HOST]
     demo.serve("Label Studio", [*start, "--port", str(options.port)], label_studio(options), f"{url}/health/")
     serve: list[str | Path] = [SHOAL, "serve", options.out, "--port", str(options.backend_port), "--label-studio", url]
