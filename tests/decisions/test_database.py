@@ -2,17 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy import create_engine
 
 from shoal.decisions import Answer, Decisions, Surface, Version
 from shoal.errors import StoreError
 from shoal.store import Store
 from tests.decisions.answers import answer, keep, move, rename, split
+from tests.decisions.postgres import binaries, serving
 
 ROOT = Path(__file__).parents[2]
 ANSWERS = 200
+NUMBERS = count(1)
 WRITES = f"""
 import sys
 from shoal.decisions import Answer, Change, Decisions
@@ -27,13 +33,36 @@ print(news)
 """
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    pytest.importorskip("psycopg")
+    with TemporaryDirectory() as folder, serving(programs, Path(folder)) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'd.db'}"
+    where = str(request.getfixturevalue("server"))
+    engine = create_engine(where, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        name = f"d{next(NUMBERS)}"
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return where.replace("/postgres?", f"/{name}?")
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Decisions:
-    return Decisions(f"sqlite:///{tmp_path / 'd.db'}")
+def database(url: str) -> Decisions:
+    return Decisions(url)
 
 
-def test_two_processes_that_record_the_same_answers_write_each_once(tmp_path: Path):
-    url = f"sqlite:///{tmp_path / 'd.db'}"
+def test_two_processes_that_record_the_same_answers_write_each_once(url: str):
     command = [sys.executable, "-c", WRITES, url]
     writers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)

@@ -1,6 +1,10 @@
 """Answers become versions; going back and forth; what is made twice, at once, or half."""
 
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,8 @@ from shoal.reviewing import make_version, redo, undo
 from tests.decisions.answers import keep, merge, move, noise, rename, split
 
 from .conftest import BLUE, RED, image, members, say
+
+ROOT = Path(__file__).parents[2]
 
 
 def changed(run: shoal.Run) -> Version:
@@ -181,6 +187,35 @@ def test_a_version_that_was_killed_before_its_row_is_not_there(run, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         make_version(run)
     monkeypatch.undo()
+    assert run.look().version is None
+    assert "red0" in members(run.look())[RED]
+    assert changed(run).number == 1
+    assert "red0" in members(run.look())[BLUE]
+
+
+KILLED = """
+import os, sys
+import shoal
+from shoal.host import Host
+from shoal.reviewing import make_version
+replace, left = os.replace, [int(sys.argv[2])]
+def dying(*names):
+    if not left[0]:
+        os.kill(os.getpid(), 9)
+    left[0] -= 1
+    replace(*names)
+os.replace = dying
+make_version(shoal.open(sys.argv[1], host=Host(builtins=("tests.reviewing.stages",), allow=())))
+"""
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_killed_process_leaves_no_version(run, written):
+    say(run, "cluster:0", move(BLUE, image(run, "red0")))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, run.store.root.uri, str(written)], check=False, cwd=ROOT, timeout=100
+    )
+    assert done.returncode == -signal.SIGKILL
     assert run.look().version is None
     assert "red0" in members(run.look())[RED]
     assert changed(run).number == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +20,8 @@ VARIABLE = "SHOAL_DATABASE"
 """Environment variable with the URL of another database, such as postgresql+psycopg://host/shoal."""
 
 SQLITE_WAIT_SECONDS = 30
+LOCK = 0x73686F616C
+"""Number of the lock that is held while tables are made: `shoal` in ASCII."""
 
 
 class Decisions:
@@ -69,19 +72,14 @@ class Decisions:
 
     def record(self, answers: Iterable[Answer]) -> int:
         """Add revisions of answers and return how many were news: those that are known already are not written twice."""
-        from sqlalchemy import select
+        from sqlalchemy.dialects import postgresql, sqlite
 
         table = self._tables["answers"]
-        rows = {_name(answer): answer for answer in answers}
+        rows = [_row(answer) for answer in {_name(answer): answer for answer in answers}.values()]
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        added = insert(table).on_conflict_do_nothing().returning(table.c.key)
         with self._begin() as connection:
-            known: set[tuple[Any, ...]] = set()
-            for surface in {answer.surface for answer in rows.values()}:
-                chosen = select(table.c.surface, table.c.key, table.c.at, table.c.deleted).where(table.c.surface == surface)
-                known |= {tuple(row) for row in connection.execute(chosen)}
-            new = [_row(answer) for name, answer in rows.items() if name not in known]
-            if new:
-                connection.execute(table.insert(), new)
-        return len(new)
+            return len(connection.execute(added, rows).all()) if rows else 0
 
     def revisions(self, run: str) -> list[Answer]:
         """Return every revision of every answer about a run, in the order in which they were made."""
@@ -162,12 +160,15 @@ class Decisions:
         if sqlite:
             event.listen(engine, "connect", _settle_sqlite)
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        weakref.finalize(self, engine.dispose)  # connections are closed with the object that needs them
         return engine
 
     @cached_property
     def _tables(self) -> dict[str, Any]:
         metadata = _metadata()
         with self._begin() as connection:
+            if connection.dialect.name == "postgresql":  # two who make the same table at once would both fail
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
             metadata.create_all(connection)
         return dict(metadata.tables)
 

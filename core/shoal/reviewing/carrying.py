@@ -142,9 +142,12 @@ def _follow(work: _Work, vectors: Vectors) -> None:
     """Send the images that nobody spoke of after their cluster: to where it was merged, or to a part that was split off."""
     where = dict(zip(*(work.old.clusters[name].to_pylist() for name in ("id", "cluster")), strict=True))
     before = dict(zip(*(work.old.clusters[name].to_pylist() for name in ("id", "before")), strict=True))
-    for number in sorted(set(work.mapping.values()) - {NOISE}):
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for row in work.rows.values():
+        if row["before"] != NOISE and not row.get("decided"):
+            groups.setdefault(row["before"], []).append(row)
+    for number, ours in groups.items():
         parts = work.went.get(number, {})
-        ours = [row for row in work.rows.values() if row["before"] == number and not row.get("decided")]
         for row in ours:
             if before.get(row["id"]) == number and where[row["id"]] in parts:
                 row["cluster"] = where[row["id"]]
