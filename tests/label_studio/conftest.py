@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +11,13 @@ import shoal
 from shoal.catalogue import Run
 from shoal_ls.client import Server
 from tests.label_studio.runs import make_run
-from tests.label_studio.server import LabelStudio
+from tests.label_studio.server import LabelStudio, fresh
 
 
 @pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
+def label_studio(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[LabelStudio]:
     """A real server; its document root is `label_studio.files`. Tests make projects of their own."""
-    folder = tmp_path_factory.mktemp("label-studio")
-    server = LabelStudio(folder / "data", folder / "files")
-    server.start()
+    server = fresh(cache, tmp_path_factory.mktemp("label-studio"))
     yield server
     server.stop()
 
@@ -32,7 +31,7 @@ def server(label_studio: LabelStudio) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def made_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of 20 little pictures under hostile names: three clusters, and noise with suggestions. Tests leave it as it is."""
+    """A run of 20 little pictures under hostile names: three clusters, two images of noise. Tests leave it as it is."""
     return make_run(tmp_path_factory.mktemp("made-run"))
 
 
