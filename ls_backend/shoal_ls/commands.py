@@ -22,7 +22,7 @@ def shoal_commands(cli: typer.Typer) -> None:
 def review_group(cli: typer.Typer) -> typer.Typer:
     """Return the group of commands `shoal review`, made where there is none yet."""
     for group in cli.registered_groups:
-        if group.name == "review" and group.typer_instance is not None:
+        if group.typer_instance is not None and "review" in (group.name, group.typer_instance.info.name):
             return group.typer_instance
     made = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     cli.add_typer(made, name="review", help="Have a run reviewed by people, and take back what they decided.")

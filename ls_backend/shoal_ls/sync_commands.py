@@ -1,17 +1,19 @@
 """`shoal review sync`, `train` and `rollback`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shoal.cli.console import nearby, out, out_json, out_next, quoted, say
+from shoal.cli.look import Json, Out, RunName
+from shoal.cli.progress import Bar
+from shoal.cli.review import PolicyName, policy_of, report_again, tell_unapplied
 from shoal_ls.commands import review_group
 
 if TYPE_CHECKING:
-    from shoal_ls.syncing import Applied
-
-Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder or URI given to `shoal run --out`.")]
-RunName = Annotated[str | None, typer.Option("--run", help="Run, or the beginning of its name; the last one without.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+    from shoal.catalogue import Run
+    from shoal_ls.syncing import Round
 
 
 def add(cli: typer.Typer) -> None:
@@ -25,12 +27,10 @@ def add(cli: typer.Typer) -> None:
 def sync(
     out_: Out,
     run: RunName = None,
-    policy: Annotated[
-        str, typer.Option(help="What counts where several people answered one task: latest, majority, or ask: all of them.")
-    ] = "latest",
+    policy: PolicyName = "latest",
     apply: Annotated[bool, typer.Option("--apply/--no-apply", help="Make a version of what was decided.")] = True,
     follow: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Ask again and again, until Ctrl-C.")
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Ask again every so many seconds, until Ctrl-C.")
     ] = None,
     token_file: Annotated[
         str | None, typer.Option(help="File with the token of Label Studio; else LABEL_STUDIO_API_KEY holds it.")
@@ -40,50 +40,68 @@ def sync(
 ) -> None:
     """Fetch what reviewers decided in Label Studio, and apply it.
 
-    Webhooks bring decisions at once while `shoal serve` runs; this misses none, and hears of none twice. A project or a task
+    Webhooks bring decisions at once while the backend runs; this misses none, and hears of none twice. A project or a task
     that was removed takes no decision back; an annotation that was removed does.
     """
     import shoal
-    from shoal.cli.progress import Bar
-    from shoal.errors import UsageError
     from shoal_ls.syncing import fetch, repeat
 
-    if policy not in ("latest", "majority", "ask"):
-        raise UsageError(f"--policy is latest, majority or ask, not {policy!r}")
-    opened, bar = shoal.open(out_, run), Bar(quiet=quiet or json or follow is not None)
+    opened, how, bar = shoal.open(out_, run), policy_of(policy), Bar(quiet=quiet or json or follow is not None)
 
-    def once() -> "Applied":
-        return fetch(opened, policy, apply, token_file, bar)  # type: ignore[arg-type]
+    def once() -> "Round":
+        return fetch(opened, how, apply, token_file, bar)
 
+    if follow is not None:
+        repeat(once, follow, lambda done: _tell(opened, out_, done, json))
+        return
     try:
-        if follow is not None:
-            repeat(once, follow, lambda done: _told(done, json))
-            return
         done = once()
     finally:
         bar.close()
-    _told(done, json)
+    _tell(opened, out_, done, json)
     if done.synced.gone:
         raise typer.Exit(1)
 
 
-def _told(done: "Applied", json: bool) -> None:
-    from shoal.cli.console import out, out_json
+def _tell(run: "Run", typed: str, done: "Round", json: bool) -> None:
+    from shoal.reviewing.history import title, told
 
+    now = run.look()
+    report = _report(now) if done.made and done.made.version else None
     if json:
-        out_json(done.facts())
+        out_json({**done.facts(), "report": report})
         return
     for line in done.lines():
         out(line)
+    if done.made is None:
+        return
+    if done.made.version is None:
+        out(f"nothing new: {title(now.version)}")
+    else:
+        out(f"{title(done.made.version)}: {told(done.made.version)}")
+        out(f"report: {nearby(Path(report), typed)}" if report else "the report is as it was")
+    tell_unapplied(now, done.made.conflicts, done.made.unsettled)
+    if done.made.version is not None:
+        out_next([quoted("shoal", "review", "train", typed), quoted("shoal", "review", "undo", typed)])
+
+
+def _report(run: "Run") -> str | None:
+    """Write the report again; trouble with it is told, as the version is made and rounds go on."""
+    from shoal.errors import ShoalError
+
+    try:
+        return report_again(run)
+    except ShoalError as error:
+        say(f"note: the report can't be written: {error}")
+        return None
 
 
 def train(out_: Out, run: RunName = None, json: Json = False) -> None:
-    """Train a head on what was decided: predictions use it if it beats what they use now.
+    """Train a head on what was decided; predictions use it if it beats what they use now.
 
-    It is judged on a quarter of the decisions that no head is ever fitted to.
+    It is judged on a quarter of the decisions, which no head is ever fitted to.
     """
     import shoal
-    from shoal.cli.console import out, out_json
     from shoal_ls.learning import train as run_training
 
     done = run_training(shoal.open(out_, run))
@@ -96,12 +114,11 @@ def train(out_: Out, run: RunName = None, json: Json = False) -> None:
 def rollback(out_: Out, run: RunName = None, json: Json = False) -> None:
     """Go back to the head before the current one."""
     import shoal
-    from shoal.cli.console import out, out_json
     from shoal_ls.learning import rollback as go_back
 
     opened = shoal.open(out_, run)
     left, now = go_back(opened.store, opened.id)
     if json:
-        out_json({"left": left, "current": now})
+        out_json({"run": opened.id, "left": left, "current": now})
     else:
         out(f"head {left} is taken back; predictions use {f'head {now}' if now else 'the nearest centroids'} from now on")

@@ -1,14 +1,14 @@
-"""One round of `shoal review sync`: ask every server, apply what was decided, say what came of it."""
+"""One round of `shoal review sync`: ask every server, apply what was decided; and rounds without end."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shoal.catalogue import Run
 from shoal.decisions import Decisions, Policy
 from shoal.errors import UsageError
-from shoal.reviewing import Made, make_version
+from shoal.reviewing import Made, make_version, user
 from shoal.runner import Progress
 from shoal_ls.client import Server
 from shoal_ls.sync import Synced, places, sync
@@ -18,7 +18,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Applied:
+class Round:
     """What came of a round.
 
     Attributes:
@@ -33,33 +33,29 @@ class Applied:
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        made = self.made
-        version = made.version.number if made and made.version else None
-        conflicts = [conflict.model_dump() for conflict in made.conflicts] if made else []
-        unsettled = [one.model_dump() for one in made.unsettled] if made else []
-        trouble = {"conflicts": conflicts, "unsettled": unsettled}
-        return {"run": self.run, **self.synced.facts(), "version": version, **trouble}
+        version = self.made.version.number if self.made and self.made.version else None
+        conflicts = [conflict.model_dump(mode="json") for conflict in self.made.conflicts] if self.made else []
+        unsettled = [one.model_dump(mode="json") for one in self.made.unsettled] if self.made else []
+        return {
+            "run": self.run, **self.synced.facts(), "version": version, "conflicts": conflicts, "unsettled": unsettled,
+        }  # fmt: skip
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        """What stays so while nobody does anything."""
+        return {**self.facts(), "read": 0, "new": 0, "deleted": 0, "version": None}
 
     def lines(self) -> Iterator[str]:
-        """Yield it as lines for people."""
-        synced, made = self.synced, self.made
-        yield f"{synced.read:,} annotations read: {synced.new:,} new or edited, {synced.deleted:,} taken back"
-        yield from _listed("could not be read", synced.unreadable)
-        yield from _listed("taken over in part", synced.partly)
-        yield from synced.kept[:SHOWN]
-        yield from synced.gone
-        if made is None:
-            return
-        yield from _listed("conflict, none applied", [_disagreement(one.subject, one.said) for one in made.conflicts])
-        yield from _listed("unsettled", [f"{one.subject}: {one.why}" for one in made.unsettled])
-        if made.version is None:
-            yield "nothing changes: the current version has it all"
-        else:
-            counts = ", ".join(f"{count:,} {kind}" for kind, count in made.version.summary.items() if count)
-            yield f"VERSION {made.version.number} of run {self.run}: {counts or 'as it was computed'}"
+        """Yield what the servers said, for people."""
+        found = self.synced
+        yield f"{found.read:,} annotations read: {found.new:,} new or edited, {found.deleted:,} taken back"
+        yield from _listed("could not be read: ", found.unreadable)
+        yield from _listed("taken over in part: ", found.partly)
+        yield from _listed("", found.kept)
+        yield from found.gone
 
 
-def fetch(run: Run, policy: Policy, apply: bool, token_file: str | None, progress: Progress) -> Applied:
+def fetch(run: Run, policy: Policy, apply: bool, token_file: str | None, progress: Progress) -> Round:
     """Ask every server on which a run is reviewed, and make a version of what was decided.
 
     Args:
@@ -80,16 +76,13 @@ def fetch(run: Run, policy: Policy, apply: bool, token_file: str | None, progres
     for place in found:
         with Server.connect(place, file=token_file) as server:
             sync(run, server, decisions, progress, synced)
-    return Applied(run.id, synced, make_version(run, policy, by="shoal review sync") if apply else None)
+    return Round(run.id, synced, make_version(run, policy, user()) if apply else None)
 
 
 def repeat(
-    once: Callable[[], Applied],
-    seconds: float,
-    tell: Callable[[Applied], object],
-    wait: Callable[[float], object] = time.sleep,
+    once: Callable[[], Round], seconds: float, tell: Callable[[Round], object], wait: Callable[[float], object] = time.sleep
 ) -> None:
-    """Fetch again and again until Ctrl-C; only what is news is told, and trouble when it is new.
+    """Fetch again and again until Ctrl-C; told is what is news, and trouble when it is new.
 
     Args:
         once: one round.
@@ -101,21 +94,16 @@ def repeat(
     try:
         while True:
             done = once()
-            state = {**done.facts(), "read": 0, "new": 0, "deleted": 0, "version": None}
-            if done.synced.news or state != before:
+            if done.synced.news or done.standing != before:
                 tell(done)
-            before = state
+            before = done.standing
             wait(seconds)
     except KeyboardInterrupt:
         return
 
 
-def _listed(what: str, lines: list[Any]) -> Iterator[str]:
+def _listed(what: str, lines: Sequence[object]) -> Iterator[str]:
     for line in lines[:SHOWN]:
-        yield f"{what}: {line}"
+        yield f"{what}{line}"
     if len(lines) > SHOWN:
-        yield f"{what}: {len(lines) - SHOWN:,} more (--json lists them)"
-
-
-def _disagreement(subject: str, said: tuple[Any, ...]) -> str:
-    return f"{subject}: " + "; ".join(f"{one.who} {one.asks} ({one.task})" for one in said)
+        yield f"... and {len(lines) - SHOWN:,} more; --json prints all"

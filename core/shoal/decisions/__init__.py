@@ -14,9 +14,9 @@ from shoal.decisions.model import (
     Version,
     now,
 )
-from shoal.decisions.moves import Move, Readable, confirmed, decide, decided
+from shoal.decisions.older import Readable
 
 __all__ = [
-    "NOISE", "Answer", "Change", "ChangeKind", "Conflict", "Decisions", "Move", "Policy", "Readable", "Said", "Surface",
-    "Unsettled", "Version", "confirmed", "decide", "decided", "now",
+    "NOISE", "Answer", "Change", "ChangeKind", "Conflict", "Decisions", "Policy", "Readable", "Said", "Surface",
+    "Unsettled", "Version", "now",
 ]  # fmt: skip

@@ -99,9 +99,10 @@ class Decisions:
         """Write a version down; False where the run has one of that number already: somebody else was quicker."""
         from sqlalchemy.exc import IntegrityError
 
+        table = self._tables["versions"]
         try:
             with self._begin() as connection:
-                connection.execute(self._tables["versions"].insert().values(**_row(version)))
+                connection.execute(table.insert().values(**_row(version)))
         except IntegrityError:
             return False
         return True
@@ -194,15 +195,16 @@ def _metadata() -> "MetaData":
     )  # fmt: skip
     Table(
         "versions", metadata, Column("run", String(64), primary_key=True), Column("number", Integer, primary_key=True),
-        Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("undone", Boolean),
+        Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("people", Text),
+        Column("undone", Boolean),
         Column("undone_by", Text), Column("undone_at", String(40)), Column("base", Integer), Column("answers", Text),
         Column("summary", Text), Column("came_from", String(64)), Column("parent", Integer), Column("policy", String(16)),
-        Column("digest", String(64)), Column("numbers", Text),
+        Column("digest", String(64)), Column("numbers", Text), Column("highest", Integer),
     )  # fmt: skip
     return metadata
 
 
-_JSON = ("facts", "changes", "answers", "summary", "numbers")
+_JSON = ("facts", "changes", "people", "answers", "summary", "numbers")
 
 
 def _row(value: Surface | Answer | Version) -> dict[str, Any]:

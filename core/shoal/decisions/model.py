@@ -120,7 +120,7 @@ class Version(BaseModel):
         run: name of the run.
         number: from 1 on.
         kind: `review` made of answers, `carried` made of an older run's versions.
-        made: when, ISO 8601 in UTC; `by`: who asked for it.
+        made: when, ISO 8601 in UTC; `by`: who asked for it; `people`: whose answers it is made of.
         undone: whether somebody went back behind it; `undone_by`, `undone_at` (empty where nobody did): who last, and when.
         base: the version that its answers were applied to: 0, or one that was carried.
         answers: revisions that it is made of, those that take an answer back too: (surface, key, at).
@@ -130,6 +130,7 @@ class Version(BaseModel):
         policy: how answers of several people were settled.
         digest: of its tables; with `number` it names their folder.
         numbers: of the clusters that splits made, by what made them: the same split keeps its number for ever.
+        highest: of the numbers that clusters had so far, in this run and in those that it was carried from; -1 without.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -139,6 +140,7 @@ class Version(BaseModel):
     kind: Literal["review", "carried"] = "review"
     made: str
     by: str = ""
+    people: tuple[str, ...] = ()
     undone: bool = False
     undone_by: str = ""
     undone_at: str = ""
@@ -150,6 +152,7 @@ class Version(BaseModel):
     policy: Policy = "latest"
     digest: str = ""
     numbers: dict[str, int] = Field(default_factory=dict)
+    highest: int = -1
 
     @property
     def folder(self) -> str:

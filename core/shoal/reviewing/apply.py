@@ -53,6 +53,7 @@ class Reviewed:
         numbers: of the clusters that splits made, those known before included.
         conflicts, unsettled: what is not applied.
         summary: counts by kind of change.
+        highest: the highest number that a cluster ever had, those that splits made now included.
     """
 
     clusters: pa.Table
@@ -61,6 +62,7 @@ class Reviewed:
     conflicts: tuple[Conflict, ...]
     unsettled: tuple[Unsettled, ...]
     summary: dict[str, int]
+    highest: int
 
 
 @dataclass
@@ -98,6 +100,7 @@ def apply(base: Base, settled: Resolution, vectors: Vectors) -> Reviewed:
     return Reviewed(
         table, labels, work.numbers, (*settled.conflicts, *work.conflicts),
         (*settled.unsettled, *work.unsettled), summary,
+        max([base.highest, *work.numbers.values()]),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -72,38 +72,64 @@ def make_version(run: Run, policy: Policy = "latest", by: str = "") -> Made:
 def _make(run: Run, decisions: Decisions, policy: Policy, by: str) -> Made | None:
     """Make a version; None where somebody else made one of its number meanwhile."""
     versions = decisions.versions(run.id)
-    told = counting(decisions.revisions(run.id), versions)
-    start = base_of(versions)
-    done = apply(
-        base(run, start, versions), resolve([answer for answer in told if not answer.deleted], policy), vectors_of(run)
-    )
-    now_current = current(versions)
-    digest = digest_of(done)
-    if digest == now_current.digest if now_current else not done.summary:
-        return Made(None, done.conflicts, done.unsettled)
+    told = counting(run.revisions, versions)
+    done = outcome(run, versions, told, policy)
+    start, stands = base_of(versions), current(versions)
+    digest = digest_of(done.clusters, done.labels)
+    made = Made(None, done.conflicts, done.unsettled)
+    if digest == stands.digest if stands else not done.summary:
+        return made
     version = Version(
-        run=run.id, number=_next(versions), made=now(), by=by, base=start.number if start else 0,
-        answers=tuple((answer.surface, answer.key, answer.at) for answer in told), summary=done.summary,
-        parent=now_current.number if now_current else 0, policy=policy, digest=digest, numbers=done.numbers,
+        run=run.id, number=next_number(versions), made=now(), by=by, base=start.number if start else 0,
+        answers=tuple(revision(answer) for answer in told), summary=done.summary, parent=stands.number if stands else 0,
+        policy=policy, people=people(answer.who for answer in told), digest=digest, numbers=done.numbers,
+        highest=done.highest,
     )  # fmt: skip
-    return Made(version, done.conflicts, done.unsettled) if keep(run, decisions, version, done) else None
+    return replace(made, version=version) if keep(run, decisions, version, done.clusters, done.labels) else None
 
 
-def keep(run: Run, decisions: Decisions, version: Version, done: Reviewed) -> bool:
+def outcome(run: Run, versions: Sequence[Version], told: Iterable[Answer], policy: Policy) -> Reviewed:
+    """Return what comes of answers about a run.
+
+    Args:
+        run: the run.
+        versions: all that were made of it.
+        told: the answers that count.
+        policy: how answers of several people are settled.
+
+    Raises:
+        UsageError: the run has no clusters.
+    """
+    settled = resolve([answer for answer in told if not answer.deleted], policy)
+    return apply(base(run, base_of(versions), versions), settled, vectors_of(run))
+
+
+def people(names: Iterable[str | None]) -> tuple[str, ...]:
+    """Return the names of people, each once, in order."""
+    return tuple(sorted({name for name in names if name}))
+
+
+def revision(answer: Answer) -> Revision:
+    """Return what names a revision of an answer."""
+    return answer.surface, answer.key, answer.at
+
+
+def keep(run: Run, decisions: Decisions, version: Version, clusters: pa.Table, labels: pa.Table) -> bool:
     """Write a version's tables, then its row; False where somebody else made one of its number meanwhile."""
     folder = run.folder / version.folder
-    folder.write_table(REVIEWED["cluster"], done.clusters)
-    folder.write_table(REVIEWED["label"], done.labels)
+    folder.write_table(REVIEWED["cluster"], clusters)
+    folder.write_table(REVIEWED["label"], labels)
     return decisions.add_version(version)
 
 
-def _next(versions: Sequence[Version]) -> int:
+def next_number(versions: Iterable[Version]) -> int:
+    """Return the number of the next version."""
     return max((version.number for version in versions), default=0) + 1
 
 
-def digest_of(done: Reviewed) -> str:
-    """Return a hash of the tables."""
-    return hashlib.sha256(f"{content(done.clusters)}{content(done.labels)}".encode()).hexdigest()
+def digest_of(clusters: pa.Table, labels: pa.Table) -> str:
+    """Return a hash of a version's tables."""
+    return hashlib.sha256(f"{content(clusters)}{content(labels)}".encode()).hexdigest()
 
 
 def current(versions: Iterable[Version]) -> Version | None:
@@ -121,16 +147,24 @@ def counting(revisions: Iterable[Answer], versions: Sequence[Version]) -> list[A
 
     That is the newest one that was not withdrawn: an undone version withdraws the revisions that no other version holds.
     """
-    held = {revision for version in versions if not version.undone for revision in version.answers}
-    undone = {revision for version in versions if version.undone for revision in version.answers}
+    gone = withdrawn(versions)
     newest: dict[tuple[str, str], Answer] = {}
     for answer in revisions:
-        if (answer.surface, answer.key, answer.at) not in undone - held:
+        if revision(answer) not in gone:
             newest[answer.surface, answer.key] = answer
     return list(newest.values())
 
 
-def base(run: Run, start: Version | None, versions: Iterable[Version]) -> Base:
+def withdrawn(versions: Iterable[Version]) -> set[Revision]:
+    """Return the revisions that only undone versions hold."""
+    held: set[Revision] = set()
+    undone: set[Revision] = set()
+    for version in versions:
+        (undone if version.undone else held).update(version.answers)
+    return undone - held
+
+
+def base(run: Run, start: Version | None, versions: Sequence[Version]) -> Base:
     """Return what answers about a run are applied to.
 
     Args:
@@ -141,14 +175,16 @@ def base(run: Run, start: Version | None, versions: Iterable[Version]) -> Base:
     Raises:
         UsageError: the run has no clusters.
     """
-    numbers = {new: number for version in versions for new, number in version.numbers.items()}
+    begun = start.number if start else 0
+    same = [version for version in versions if version.base == begun]
+    numbers = {new: number for version in same for new, number in version.numbers.items()}
     if start is not None:
         seen = run.look(start.number)
         clusters, labels = seen.version_table("cluster"), seen.version_table("label")
     else:
         clusters, labels = computed(run)
     tops = [pc.max(table["cluster"]).as_py() for table in (clusters, labels) if table.num_rows]
-    return Base(clusters, labels, numbers, max([-1, *tops]))
+    return Base(clusters, labels, numbers, max([-1, *(version.highest for version in versions), *tops]))
 
 
 def computed(run: Run) -> tuple[pa.Table, pa.Table]:
@@ -209,3 +245,13 @@ def redo(run: Run) -> Version:
         raise UsageError(f"run {run.id} has no version to go forward to: none was undone, or a newer one was made since")
     decisions.set_undone(run.id, after[-1].number, False)
     return after[-1]
+
+
+def user() -> str:
+    """Return the name of whoever runs this process; empty where the system knows none, as in some containers."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""

@@ -18,7 +18,7 @@ CURRENT = "current.json"
 LOCK = ".lock"
 
 
-class Busy(StoreError):  # noqa: N818  (a state: "somebody is at it")
+class BusyError(StoreError):
     """Somebody else trains or rolls back a head of the same run."""
 
 
@@ -91,7 +91,7 @@ class Heads:
         """Keep others from changing heads of the run meanwhile, where the store lies on a local disk.
 
         Raises:
-            Busy: somebody does already.
+            BusyError: somebody does already.
         """
         local = self.folder.local
         if local is None:  # an object store has no locks; numbers that clash would be written twice alike
@@ -104,7 +104,7 @@ class Heads:
             with FileLock(local / LOCK, timeout=0):
                 yield
         except Timeout as error:
-            raise Busy(f"a head of run {self.run} is being trained already; wait for it to end") from error
+            raise BusyError(f"a head of run {self.run} is being trained already; wait for it to end") from error
 
     def _line(self) -> list[int]:
         if not self.folder.exists(CURRENT):
@@ -147,7 +147,7 @@ def rollback(store: Store, run: str) -> tuple[int, int]:
 
     Raises:
         UsageError: no head is current.
-        Busy: one is being trained.
+        BusyError: one is being trained.
     """
     heads = Heads(store, run)
     with heads.alone():

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from shoal.catalogue import Run
 from shoal.decisions import now
 from shoal.errors import UsageError
+from shoal.records import RunRecord, RunView
+from shoal.runner.telling import tell
 from shoal_ls.learning.examples import Examples, examples
 from shoal_ls.learning.features import embedder, embeddings, reviewed_clusters
 from shoal_ls.learning.head import Head, HeadRecord, packed
-from shoal_ls.learning.heads import Heads
+from shoal_ls.learning.heads import RECORD, Heads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +58,7 @@ def train(run: Run) -> Trained:
 
     Raises:
         UsageError: there are too few decisions, they are all for one cluster, or they are those of the last head.
-        Busy: a head of the run is being trained already.
+        BusyError: a head of the run is being trained already.
     """
     heads = Heads(run.store, run.id)
     with heads.alone():
@@ -88,6 +90,7 @@ def _train(run: Run, heads: Heads, found: Examples) -> Trained:
     head = heads.add(draft.model_copy(update={"accuracy": accuracy}), data)
     if head.record.better:
         heads.promote(head.record.number)
+    _track(run, heads, head.record)
     return Trained(head, head.record.better, _words(head.record))
 
 
@@ -150,6 +153,19 @@ def _accuracy(head: Head, held: _Matrix) -> float:
 
     classes, shares = head.probabilities(held.vectors)
     return float(np.mean(classes[np.argmax(shares, axis=1)] == held.clusters))
+
+
+def _track(run: Run, heads: Heads, record: HeadRecord) -> None:
+    """Tell the plugins that hear of runs, MLflow's among them, as of a run with two scores; their trouble is not ours."""
+    scores = {"accuracy": record.accuracy, "rival_accuracy": record.rival_accuracy}
+    told = RunRecord(
+        id=f"{run.id}-head-{record.number}", pipeline=f"head of {run.record.pipeline}", source=run.record.source,
+        status="done", started=record.made, images=record.decided, clusters=run.record.clusters,
+        scores=scores | {"fitted": float(record.fitted), "held_out": float(record.held)},
+    )  # fmt: skip
+    folder = (heads.folder / str(record.number)).uri
+    seen = RunView(id=told.id, folder=folder, store=run.store.root.uri, record=told, artefacts=(f"{folder}/{RECORD}",))
+    tell(run.host, run.store, told, "shoal_run_done", seen=seen)
 
 
 def _words(record: HeadRecord) -> str:
