@@ -48,18 +48,18 @@ def find_token(file: str | Path | None = None) -> str:
     return token
 
 
-def kind_of(token: str) -> str:
-    """Return `personal` for a personal access token (a JWT), else `legacy`."""
-    return "personal" if token.count(".") == 2 else "legacy"
+def is_personal(token: str) -> bool:
+    """Tell whether a token is a personal access token (a JWT); legacy tokens are hexadecimal digits."""
+    return token.count(".") == 2
 
 
 class Server:
     """A Label Studio server and who one is there. Use it as a context manager, or `close` it."""
 
-    def __init__(self, url: str, client: "httpx.Client", token_kind: str) -> None:
+    def __init__(self, url: str, client: "httpx.Client", personal: bool) -> None:
         """Take an HTTP client that is let in; `connect` makes one."""
         self.url = url
-        self.token_kind = token_kind
+        self.personal = personal
         self._client = client
 
     @classmethod
@@ -84,7 +84,7 @@ class Server:
             raise UsageError(f"{url} is no address of Label Studio; write for instance --url http://127.0.0.1:8080")
         token = token or find_token(file)
         patience = httpx.Timeout(timeout, connect=CONNECT_SECONDS)
-        return cls(place, httpx.Client(base_url=place, auth=auth_of(place, token), timeout=patience), kind_of(token))
+        return cls(place, httpx.Client(base_url=place, auth=auth_of(place, token), timeout=patience), is_personal(token))
 
     def close(self) -> None:
         """Close connections."""
@@ -197,6 +197,27 @@ class Server:
         """
         fields = "id,meta,created_at,total_annotations,cancelled_annotations,total_predictions"
         yield from self._tasks(project, 4 * PAGE, query=json.dumps({"ordering": ["tasks:id"]}), include=fields)
+
+    def first_tasks(self, project: int) -> Iterator[Json]:
+        """Yield one task of a project, to try things with; none where it has none."""
+        what = f"read a task of project {project}"
+        yield from self.ask("GET", "/api/tasks/", what, project=project, page_size=1, include="id,data")["tasks"]
+
+    def fetch(self, url: str, anonymous: bool = False) -> tuple[int, str]:
+        """Return the status and the type of what lies at an address; 0 where nothing answers.
+
+        Args:
+            url: anywhere; only the server itself sees the token.
+            anonymous: leave the token out.
+        """
+        import httpx
+
+        own = url.startswith(f"{self.url}/") and not anonymous
+        try:
+            answer = self._client.get(url) if own else httpx.get(url, timeout=10)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return 0, ""
+        return answer.status_code, answer.headers.get("content-type", "")
 
     def annotations(self, task: int) -> list[Json]:
         """Return the annotations of a task."""
@@ -343,4 +364,4 @@ def auth_of(url: str, token: str) -> "httpx.Auth":
             request.headers["Authorization"] = f"Bearer {self.access}"
             yield request
 
-    return Personal() if kind_of(token) == "personal" else Legacy()
+    return Personal() if is_personal(token) else Legacy()

@@ -8,6 +8,13 @@ from shoal.text import plain
 HOW_TO_LOG_IN = (
     "make one under Account & Settings and give it in LABEL_STUDIO_API_KEY, or the file that holds it with --token-file"
 )
+UNPROTECT = (
+    "where the backend has a private address, start Label Studio with SSRF_PROTECTION_ENABLED=false and "
+    "ML_BLOCK_LOCAL_IP=false, in networks that you trust only"
+)
+_RESERVED = "reserved network address"
+"""What Label Studio says of a private address that it is to ask."""
+
 _SAID = 300
 """Characters of a server's own words that are passed on."""
 
@@ -31,6 +38,10 @@ class Gone(ServerError):  # noqa: N818  (an outcome: "the project is gone")
     """What was asked for is not there: a deleted project or task."""
 
 
+class Blocked(ServerError):  # noqa: N818  (an outcome)
+    """Label Studio may not ask a private address."""
+
+
 def refused(url: str, status: int, body: Any, what: str) -> ServerError:
     """Return the error of an answer that is none.
 
@@ -45,6 +56,8 @@ def refused(url: str, status: int, body: Any, what: str) -> ServerError:
         return Gone(f"{url} could not {what}: it is not there (any more), or the token's user can't see it (404)", status)
     if status == 401:
         return ServerError(f"{url} does not take the token (401{said}); {HOW_TO_LOG_IN}", status)
+    if _RESERVED in said:
+        return Blocked(f"{url} could not {what}: it blocks private addresses; {UNPROTECT}", status)
     if status == 403:
         return ServerError(f"the token's user may not {what} on {url} (403{said}); use the token of a user who may", status)
     mend = _MENDS.get(status, "its log says why; then give the same command again" if status >= 500 else "")

@@ -95,8 +95,9 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
     suggested = [one["id"] for one in suggestions]
     singles = doubtful(said, options.doubtful, frozenset(suggested))
     alone = [*suggested, *(master(said, one["suggested"]) for one in suggestions), *singles]
+    shown = [said.ids[row] for sample in said.samples.values() for row in sample.rows]
     opening = _Opening(
-        run, server, options, progress, write(run, said.ids, alone, progress), Decisions.of(run.store),
+        run, server, options, progress, write(run, shown, alone, progress), Decisions.of(run.store),
         model_version(run, options.head),
     )  # fmt: skip
     opened = [opening.open("clusters", lambda gallery: cluster_tasks(said, gallery.small))]
@@ -104,6 +105,9 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
         opened.append(opening.open("rescues", lambda gallery: rescue_tasks(said, suggestions, gallery.large)))
     if singles:
         opened.append(opening.open("images", lambda gallery: image_tasks(said, singles, gallery.large)))
+    if options.backend:
+        for one in opened:
+            connect(server, int(one.surface.remote), options.backend)
     return opened
 
 
@@ -129,19 +133,18 @@ class _Opening:
         gallery = Gallery(self.shown, addresses(self.server, number, self.shown.pictures, self.options.pictures))
         drafts = make(gallery)
         check(config, drafts)
-        if self.options.backend:
-            connect(self.server, number, self.options.backend)
         drafts = self._not_answered_elsewhere(surface, drafts, notes)
         with counted(self.progress, f"{kind}: tasks", len(drafts)) as told:
             filled = fill(self.server, surface, drafts, self.version, told)
         titles = add_views(self.server, number, kind, surface.facts.get("views", "").split("\n"))
-        if drafts:
-            self._serve_in_order(number)
+        if drafts and project["model_version"] != self.version:  # taken only where predictions have it
+            self.server.update_project(number, {"model_version": self.version})
         if filled.created and surface.facts.get("complete"):
-            notes.append(f"{filled.created:,} tasks that had been removed by hand are there again")
+            notes.append(f"{filled.created:,} tasks were not there: removed by hand, or asked for since; they are now")
         facts = {"views": "\n".join(titles), "complete": "yes", "model_version": self.version}
         self.decisions.add_surface(surface.model_copy(update={"facts": {**surface.facts, **facts}}))
-        return Opened(surface, f"{self.server.url}/projects/{number}/data", surface != before, filled, tuple(notes))
+        made = before is None or before.key != surface.key
+        return Opened(surface, f"{self.server.url}/projects/{number}/data", made, filled, tuple(notes))
 
     def _surface(self, kind: str) -> Surface | None:
         """Return the newest surface of a kind on this server."""
@@ -164,7 +167,7 @@ class _Opening:
         config = configuration(kind)
         fields = {
             "title": title, "description": f"shoal: {kind} of run {self.run.id}", "label_config": config,
-            "expert_instruction": INSTRUCTIONS[kind], "show_instruction": True, "sampling": UNCERTAINTY,
+            "expert_instruction": INSTRUCTIONS[kind], "show_instruction": False, "sampling": UNCERTAINTY,
         }  # fmt: skip
         project = self.server.create_project(fields)
         surface = Surface(
@@ -197,7 +200,3 @@ class _Opening:
         if len(left) < len(drafts):
             notes.append(f"{len(drafts) - len(left):,} tasks were answered in another project; they are not asked again")
         return left
-
-    def _serve_in_order(self, project: int) -> None:
-        """Serve the most doubtful task first: that wants the version of predictions that are there already."""
-        self.server.update_project(project, {"sampling": UNCERTAINTY, "model_version": self.version})

@@ -56,17 +56,18 @@ class Pictures:
                 f"run {run.id} has no thumbnails for people to look at; "
                 "add `- use: thumbnail.jpeg` to its pipeline and run again"
             )
+        known = self._known() & set(ids)
+        told(len(known))
+        if len(known) == len(set(ids)):
+            return known
         table = run.joined(["thumbnail"])
-        table = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string())))
-        known, found = self._known(), set()
+        missing = pa.array(sorted(set(ids) - known), pa.string())
+        table = table.filter(pc.and_(pc.is_in(table["id"], value_set=missing), pc.is_valid(table["thumbnail"])))
         for batch in table.to_batches(max_chunksize=500):
             for image, data in zip(batch["id"].to_pylist(), batch["thumbnail"], strict=True):
-                if data.is_valid:
-                    found.add(image)
-                    if image not in known:
-                        (self.root / image[:2]).write(f"{image}.jpg", data.as_py())
+                (self.root / image[:2]).write(f"{image}.jpg", data.as_py())
             told(batch.num_rows)
-        return found
+        return known | set(table["id"].to_pylist())
 
     def _known(self) -> set[str]:
         """Return the ids that have a file already."""

@@ -10,10 +10,12 @@ from shoal_ls.tasks.sampling import MOST
 Json = dict[str, Any]
 
 HIDDEN = (
-    "context", "items", "candidates", "why", "image", "master", "alt1", "alt2", "shoal_surface", "shoal_run",
-    "shoal_digest",
+    "data.context", "data.items", "data.candidates", "data.why", "data.image", "data.master", "data.alt1", "data.alt2",
+    "data.shoal_surface", "data.shoal_run", "data.shoal_digest", "inner_id", "annotations_results", "annotations_ids",
+    "predictions_results", "predictions_score", "predictions_model_versions", "total_predictions", "file_upload",
+    "storage_filename", "created_at", "updated_at", "updated_by", "avg_lead_time", "draft_exists",
 )  # fmt: skip
-"""Columns that say nothing in a list."""
+"""Columns that say nothing in a list; what is left: answers, name, reason, size, doubt."""
 
 NUMBERS = ("size", "shown", "cluster", "doubt", "score")
 
@@ -36,7 +38,7 @@ def view(title: str, order: str = "", filters: Sequence[Json] = ()) -> Json:
         order: column to sort by, `-` before it for the largest first.
         filters: all of them hold.
     """
-    hidden = [f"tasks:data.{name}" for name in HIDDEN]
+    hidden = [f"tasks:{name}" for name in HIDDEN]
     made: Json = {
         "title": title, "type": "list", "target": "tasks",
         "columnsDisplayType": {f"tasks:data.{name}": "Number" for name in NUMBERS},

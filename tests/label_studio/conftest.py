@@ -1,19 +1,23 @@
 """One Label Studio for all tests of a session, and a client of it."""
 
+import secrets
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import shoal
+from shoal.catalogue import Run
 from shoal_ls.client import Server
-from tests.label_studio.server import LabelStudio
+from tests.label_studio.runs import make_run
+from tests.label_studio.server import LabelStudio, fresh
 
 
 @pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
+def label_studio(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[LabelStudio]:
     """A real server; its document root is `label_studio.files`. Tests make projects of their own."""
-    folder = tmp_path_factory.mktemp("label-studio")
-    server = LabelStudio(folder / "data", folder / "files")
-    server.start()
+    server = fresh(cache, tmp_path_factory.mktemp("label-studio"))
     yield server
     server.stop()
 
@@ -23,3 +27,17 @@ def server(label_studio: LabelStudio) -> Iterator[Server]:
     """A client of it."""
     with Server.connect(label_studio.url, token=label_studio.token) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of 20 little pictures under hostile names: three clusters, two images of noise. Tests leave it as it is."""
+    return make_run(tmp_path_factory.mktemp("made-run"))
+
+
+@pytest.fixture
+def run(made_run: Run, label_studio: LabelStudio) -> Run:
+    """A copy of it below the server's document root, without surfaces."""
+    folder = label_studio.files / secrets.token_hex(4)
+    shutil.copytree(made_run.store.root.local_or_raise("a test"), folder)
+    return shoal.open(folder)

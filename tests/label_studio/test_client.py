@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import UsageError
-from shoal_ls.client import Server, find_token, kind_of
+from shoal_ls.client import Server, find_token
 from shoal_ls.errors import Gone, ServerError
 from tests.label_studio.server import EMAIL, LabelStudio, free_port
 
@@ -27,9 +27,9 @@ def make_project(server: Server, tasks: int = 0) -> tuple[int, list[int]]:
 
 
 def test_both_kinds_of_token_let_in(label_studio: LabelStudio) -> None:
-    for token, kind in ((label_studio.token, "legacy"), (label_studio.personal_token(), "personal")):
+    for token, kind in ((label_studio.token, False), (label_studio.personal_token(), True)):
         with Server.connect(label_studio.url, token=token) as server:
-            assert server.token_kind == kind
+            assert server.personal == kind
             assert server.me["email"] == EMAIL
             assert server.users()[server.me["id"]] == EMAIL
             assert server.version().startswith("1.")
@@ -99,7 +99,6 @@ def test_a_wrong_token_is_one_sentence_and_is_not_repeated(label_studio: LabelSt
         assert told.value.status == 401
         assert "does not take the token (401" in str(told.value)
         assert token not in str(told.value)
-    assert kind_of("a.b.c") == "personal"
 
 
 def test_what_is_gone_is_told(server: Server) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from shoal_ls.tasks.drafts import Json, TaskDraft, chosen
 from shoal_ls.tasks.markup import candidate, member, sentences
 from shoal_ls.tasks.said import Said
-from shoal_ls.tasks.sampling import MOST, sample
+from shoal_ls.tasks.sampling import MOST
 
 Address = Callable[[str], str]
 """Gives the address of an image's thumbnail by its id; empty where it has none."""
@@ -36,7 +36,7 @@ def cluster_tasks(said: Said, address: Address) -> list[TaskDraft]:
 
 def _task(said: Said, number: int, sizes: dict[int, int], address: Address) -> TaskDraft:
     rows = said.members[number]
-    picked = sample(rows.tolist(), said.doubt[rows].tolist(), said.distance[rows].tolist())
+    picked = said.samples[number]
     doubt = round(float(said.doubt[rows].mean()), 3)
     reason, label, near = _reason(said, number, sizes[number], doubt), said.label(number), said.neighbours[number]
     alternatives = (*near[:2], None, None)

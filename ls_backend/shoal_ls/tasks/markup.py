@@ -24,7 +24,7 @@ def member(name: str, address: str, mark: str = "") -> str:
     text = html.escape(plain(name, LONGEST_NAME))
     picture = f'<img src="{html.escape(address)}" alt="{text}" loading="lazy">' if address else ""
     badge = f"<b>{html.escape(mark)}</b> " if mark else ""
-    return f'{picture}<p title="{text}">{badge}{text}</p>'
+    return f'{picture}<span title="{text}">{badge}{text}</span>'
 
 
 def candidate(cluster: int, label: str, detail: str = "") -> dict[str, str]:

@@ -14,6 +14,7 @@ from shoal.records import clustering, labelling
 from shoal.sources import name_of
 from shoal.vectors import to_numpy
 from shoal_ls.tasks.markup import shown_label
+from shoal_ls.tasks.sampling import Sample, sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +61,14 @@ class Said:
         return {int(number): order[starts[k] : starts[k + 1]] for k, number in enumerate(self.numbers)}
 
     @cached_property
+    def samples(self) -> dict[int, Sample]:
+        """The members of each cluster that are shown."""
+        return {
+            number: sample(rows.tolist(), self.doubt[rows].tolist(), self.distance[rows].tolist())
+            for number, rows in self.members.items()
+        }
+
+    @cached_property
     def place(self) -> "NDArray[np.int64]":
         """Where each image's cluster is among `numbers`; of noise any."""
         return np.searchsorted(self.numbers, self.cluster).astype(np.int64)
@@ -95,7 +104,7 @@ class Said:
     def _distances(self) -> tuple["NDArray[np.float64]", "NDArray[np.float64]"]:
         """Distances to the own centroid and to the nearest other one; infinite where there is none."""
         count = len(self.ids)
-        own, other = np.zeros(count), np.full(count, np.inf)
+        own, other = np.zeros(count), np.full(count, np.inf)  # infinite: there is no other cluster
         if not len(self.numbers):
             return own, other
         mine = self.cluster >= 0
@@ -103,7 +112,7 @@ class Said:
         if len(self.numbers) > 1:
             distances, places = self._nearest(self.vectors, 2)
             first_is_mine = mine & (places[:, 0] == self.place)
-            other = np.where(first_is_mine, distances[:, 1], distances[:, 0])
+            return own, np.where(first_is_mine, distances[:, 1], distances[:, 0])
         return own, other
 
     def near(self, rows: "NDArray[np.int64]", most: int) -> list[list[tuple[int, float]]]:
