@@ -191,11 +191,11 @@ class Server:
         yield from self._tasks(project, PAGE, query=json.dumps(wanted), fields="all")
 
     def task_list(self, project: int) -> Iterator[Json]:
-        """Yield what is little of each task: id, meta, total_annotations, cancelled_annotations, total_predictions.
+        """Yield what is little of each task: id, meta, created_at, and the numbers of its annotations and predictions.
 
         The data of 10,000 cluster tasks are 100 MB, their list 2.
         """
-        fields = "id,meta,total_annotations,cancelled_annotations,total_predictions"
+        fields = "id,meta,created_at,total_annotations,cancelled_annotations,total_predictions"
         yield from self._tasks(project, 4 * PAGE, query=json.dumps({"ordering": ["tasks:id"]}), include=fields)
 
     def first_tasks(self, project: int) -> Iterator[Json]:

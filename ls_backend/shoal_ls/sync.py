@@ -12,15 +12,12 @@ from typing import Any
 from shoal.catalogue import Run
 from shoal.decisions import Answer, Decisions, Surface, now
 from shoal.runner import Progress, Silent
-from shoal_ls.annotations import understand
+from shoal_ls.annotations import moment, understand
 from shoal_ls.client import Server
 from shoal_ls.errors import Gone, ServerError
 from shoal_ls.people import learn_names
 
 BATCH = 500
-COMMAND = "command"
-"""Kind of the surfaces that are no projects."""
-
 PASSES = 3
 """How often a project is read where people remove things meanwhile: tasks then move to pages that were read already."""
 
@@ -94,16 +91,22 @@ def sync(
         synced: what came of other servers; this one is added to it.
     """
     told = synced or Synced()
-    for surface in decisions.surfaces(run.id):
-        if surface.kind != COMMAND and surface.remote and surface.place.rstrip("/") == server.url:
-            try:
-                _Project(server, learn_names(surface, server, decisions), decisions, told).read(progress or Silent())
-            except Gone as error:
+    surfaces = [one for one in decisions.surfaces(run.id) if one.remote and one.place.rstrip("/") == server.url]
+    for surface in surfaces:
+        try:
+            _Project(server, learn_names(surface, server, decisions), decisions, told).read(progress or Silent())
+        except Gone as error:
+            if not _replaced(surface, surfaces):
                 told.gone.append(f"{error}; what was decided there stays; `shoal review open` makes it anew")
-            except ServerError as error:
-                told.gone.append(str(error))
+        except ServerError as error:
+            told.gone.append(str(error))
     told.gone = list(dict.fromkeys(told.gone))  # a server that does not answer says so of each of its projects
     return told
+
+
+def _replaced(surface: Surface, surfaces: Iterable[Surface]) -> bool:
+    """Tell whether a newer project asks the same: that this one is gone is known then."""
+    return any(one.kind == surface.kind and int(one.remote) > int(surface.remote) for one in surfaces)
 
 
 class _Project:
@@ -166,15 +169,15 @@ class _Project:
         missing = [answer for answer in known if answer.key not in self.seen and self._is_gone(answer)]
         if not missing:
             return
-        there = {(task.get("meta") or {}).get("shoal_task") for task in self.server.task_list(self.number)}
+        made = {(task.get("meta") or {}).get("shoal_task"): task for task in self.server.task_list(self.number)}
         self.server.project(self.number)
+        gone = [answer for answer in missing if _was_answered(made.get(answer.task), answer)]
         self.synced.kept += [
-            f"task {answer.task} was removed from project {self.number}; what {answer.who} decided there stays"
-            for answer in missing
-            if answer.task not in there
+            f"task {one.task} was removed from project {self.number}; what {one.who or 'somebody'} decided there stays"
+            for one in missing
+            if one not in gone
         ]
-        gone = [_taken_back(answer) for answer in missing if answer.task in there]
-        self.synced.deleted += self.decisions.record(gone)
+        self.synced.deleted += self.decisions.record(_taken_back(answer) for answer in gone)
 
     def _is_gone(self, answer: Answer) -> bool:
         try:
@@ -182,6 +185,11 @@ class _Project:
         except Gone:
             return True
         return False
+
+
+def _was_answered(task: dict[str, Any] | None, answer: Answer) -> bool:
+    """Tell whether a task is the one that an answer was given to: one that was removed may have been made again since."""
+    return task is not None and moment(task.get("created_at")) <= answer.at
 
 
 def _taken_back(answer: Answer) -> Answer:

@@ -1,13 +1,14 @@
 """`shoal review sync`, `train` and `rollback`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoal.cli.console import out, out_json, out_next, quoted
+from shoal.cli.console import nearby, out, out_json, out_next, quoted, say
 from shoal.cli.look import Json, Out, RunName
 from shoal.cli.progress import Bar
-from shoal.cli.review import PolicyName, policy_of, report_again, tell_report, tell_unapplied
+from shoal.cli.review import PolicyName, policy_of, report_again, tell_unapplied
 from shoal_ls.commands import review_group
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def _tell(run: "Run", typed: str, done: "Round", json: bool) -> None:
     from shoal.reviewing.history import title, told
 
     now = run.look()
+    report = _report(now) if done.made and done.made.version else None
     if json:
-        report = report_again(now) if done.made and done.made.version else None
         out_json({**done.facts(), "report": report})
         return
     for line in done.lines():
@@ -78,10 +79,21 @@ def _tell(run: "Run", typed: str, done: "Round", json: bool) -> None:
         out(f"nothing new: {title(now.version)}")
     else:
         out(f"{title(done.made.version)}: {told(done.made.version)}")
-        tell_report(now, typed)
+        out(f"report: {nearby(Path(report), typed)}" if report else "the report is as it was")
     tell_unapplied(now, done.made.conflicts, done.made.unsettled)
     if done.made.version is not None:
         out_next([quoted("shoal", "review", "train", typed), quoted("shoal", "review", "undo", typed)])
+
+
+def _report(run: "Run") -> str | None:
+    """Write the report again; trouble with it is told, as the version is made and rounds go on."""
+    from shoal.errors import ShoalError
+
+    try:
+        return report_again(run)
+    except ShoalError as error:
+        say(f"note: the report can't be written: {error}")
+        return None
 
 
 def train(out_: Out, run: RunName = None, json: Json = False) -> None:

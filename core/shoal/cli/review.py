@@ -72,7 +72,7 @@ def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: J
         out(f"nothing new: {title(now.version)}")
     else:
         out(f"{title(made.version)}: {told(made.version)}")
-        tell_report(now, out_)
+        _tell_report(now, out_)
     tell_unapplied(now, made.conflicts, made.unsettled)
     if made.version is not None:
         where = quoted("shoal", "organize", out_, "--to", "sorted/", "--dry-run")
@@ -183,7 +183,7 @@ def carry(
     out(f"version {made.version.number}: {told(made.version)}")
     out(f"{len(made.matches):,} clusters were found again, {made.fresh:,} are new (overlap of at least {overlap:g})")
     _lost(now, made.lost)
-    tell_report(now, out_)
+    _tell_report(now, out_)
     out_next([quoted("shoal", "show", out_), quoted("shoal", "review", "undo", out_)])
 
 
@@ -200,7 +200,7 @@ def _step(out_: str, run: str | None, json: bool, go: Any, word: str) -> None:
         )
         return
     out(f"version {number} is {word}; the run is now {title(now.version)}")
-    tell_report(now, out_)
+    _tell_report(now, out_)
 
 
 def policy_of(text: str) -> "Policy":
@@ -223,8 +223,7 @@ def report_again(run: "Run") -> str | None:
     return str(write_report(run)) if run.folder.local is not None else None
 
 
-def tell_report(run: "Run", typed: str) -> None:
-    """Write the run's report again and say where it lies, as the user spelled the folder."""
+def _tell_report(run: "Run", typed: str) -> None:
     from pathlib import Path
 
     path = report_again(run)

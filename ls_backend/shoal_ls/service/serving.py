@@ -1,6 +1,8 @@
 """Puts the backend together from its options and serves it until it is stopped."""
 
+import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,9 @@ SECRETS = (
 """Environment variables whose values are cut out of logs."""
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Options:
     """How the backend is served.
@@ -79,17 +84,27 @@ def serve(options: Options) -> None:
 
     found = credentials(password_file=options.password_file)
     check_open(options.host, found)
-    app = application(options, found)
-    configure(secrets(found))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host=options.host, port=options.port, log_config=None, access_log=False, server_header=False, workers=1,
-            timeout_graceful_shutdown=10,
-        )
-    )  # fmt: skip
-    server.run()
-    if not server.started:
-        raise UsageError(f"port {options.port} of {options.host} can't be listened on; take another --port")
+    with listening(options.host, options.port) as place:
+        app = application(options, found)
+        configure(secrets(found))
+        host, port = place.getsockname()[:2]
+        log.info("serving", extra={"address": f"http://{host}:{port}", "password": "yes" if found else "no"})
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10)
+        uvicorn.Server(config).run(sockets=[place])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        UsageError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"port {port} of {host} can't be listened on ({why}); take another --port") from error
 
 
 def application(options: Options, found: Credentials | None = None) -> "FastAPI":
