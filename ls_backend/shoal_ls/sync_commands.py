@@ -32,6 +32,9 @@ def sync(
     follow: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Ask again every so many seconds, until Ctrl-C.")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask this Label Studio only; default: all that the run is reviewed in.")
+    ] = None,
     token_file: Annotated[
         str | None, typer.Option(help="File with the token of Label Studio; else LABEL_STUDIO_API_KEY holds it.")
     ] = None,
@@ -49,7 +52,7 @@ def sync(
     opened, how, bar = shoal.open(out_, run), policy_of(policy), Bar(quiet=quiet or json or follow is not None)
 
     def once() -> "Round":
-        return fetch(opened, how, apply, token_file, bar)
+        return fetch(opened, how, apply, token_file, bar, url)
 
     if follow is not None:
         repeat(once, follow, lambda done: _tell(opened, out_, done, json))
@@ -97,9 +100,10 @@ def _report(run: "Run") -> str | None:
 
 
 def train(out_: Out, run: RunName = None, json: Json = False) -> None:
-    """Train a head on what was decided; predictions use it if it beats what they use now.
+    """Have predictions learn from what was decided.
 
-    It is judged on a quarter of the decisions, which no head is ever fitted to.
+    A head is trained, and takes over if it beats what predicts now on a quarter of the decisions, which no head is ever
+    fitted to.
     """
     import shoal
     from shoal_ls.learning import train as run_training

@@ -55,7 +55,9 @@ class Round:
         yield from found.gone
 
 
-def fetch(run: Run, policy: Policy, apply: bool, token_file: str | None, progress: Progress) -> Round:
+def fetch(
+    run: Run, policy: Policy, apply: bool, token_file: str | None, progress: Progress, url: str | None = None
+) -> Round:
     """Ask every server on which a run is reviewed, and make a version of what was decided.
 
     Args:
@@ -64,16 +66,19 @@ def fetch(run: Run, policy: Policy, apply: bool, token_file: str | None, progres
         apply: whether to make a version.
         token_file: file with the token of Label Studio.
         progress: hears how far it is.
+        url: of the one server to ask; None asks all.
 
     Raises:
-        UsageError: the run is reviewed nowhere, or there is no token.
+        UsageError: the run is reviewed nowhere, or not there, or there is no token.
     """
     decisions = Decisions.found(run.store)
     found = places(run, decisions) if decisions else []
     if decisions is None or not found:
         raise UsageError(f"run {run.id} is reviewed nowhere yet; `shoal review open` puts it into Label Studio")
+    if url is not None and url.rstrip("/") not in found:
+        raise UsageError(f"run {run.id} is not reviewed at {url}, but at {', '.join(found)}; leave --url out to ask there")
     synced = Synced()
-    for place in found:
+    for place in [url] if url else found:
         with Server.connect(place, file=token_file) as server:
             sync(run, server, decisions, progress, synced)
     return Round(run.id, synced, make_version(run, policy, user()) if apply else None)
