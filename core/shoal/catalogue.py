@@ -3,8 +3,8 @@
 import os
 import platform
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,17 +13,31 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
 
+from shoal.contract import TableStage
+from shoal.decisions import NOISE, Answer, Decisions, Version
+from shoal.decisions.numbering import numbering
+from shoal.decisions.older import older
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
+from shoal.kinds import Visualizer
 from shoal.pipeline import Pipeline, parse
 from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX
-from shoal.records import RunRecord, StepRecord, clustering, labelling
+from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
+from shoal.runner.answering import Given, TableJob
 from shoal.runner.run import RECORD
 from shoal.runner.state import FILES, IMAGES, UNANSWERED, covered_file
 from shoal.runner.telling import CONFIG
 from shoal.store import Folder, Store, TableStore
 
 KILLED = "its process was killed"
+REVIEWED = {"cluster": "clusters.parquet", "label": "labels.parquet"}
+"""Tables of a version, by the column that they bring."""
+
+SUGGESTED = ("suggested", "best", "runner_up", "nearest")
+"""Columns of a rescue step that hold numbers of clusters."""
+
+DRAWN = "drawn"
+"""Folder of a version's drawings."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +50,13 @@ class Run:
         store: that holds it.
         record: how it went.
         host: plugins; asked only where a stage itself is wanted.
+        at: number of the version to look at; 0 is what was computed, None the current version.
     """
 
     store: Store
     record: RunRecord
     host: Host
+    at: int | None = None
 
     @property
     def id(self) -> str:
@@ -51,6 +67,40 @@ class Run:
     def folder(self) -> Folder:
         """Folder of the run's own files."""
         return self.store.runs / self.id
+
+    @cached_property
+    def version(self) -> Version | None:
+        """What people made of the clusters and labels; None: what was computed stands.
+
+        Looked up once: a run that is open shows one version, whatever others do meanwhile. `look` opens another.
+
+        Raises:
+            UsageError: the run has no version of the number that was asked for.
+        """
+        if self.at == 0:
+            return None
+        if self.at is None:
+            return next((version for version in reversed(self.versions) if not version.undone), None)
+        chosen = next((version for version in self.versions if version.number == self.at), None)
+        if chosen is None:
+            raise UsageError(f"run {self.id} has no version {self.at}; `shoal review history` lists those that it has")
+        return chosen
+
+    @property
+    def versions(self) -> list[Version]:
+        """Every version that was made of this run, the oldest first."""
+        database = Decisions.found(self.store)
+        return database.versions(self.id) if database is not None else []
+
+    @property
+    def revisions(self) -> list[Answer]:
+        """Every revision of every answer about this run, the oldest first; those that older shoals remembered, too."""
+        database = Decisions.found(self.store)
+        return [*older(self.folder, self.id), *(database.revisions(self.id) if database is not None else [])]
+
+    def look(self, at: int | None = None) -> "Run":
+        """Return the run at a version: the current one as it is now, or the one of a number; 0 is what was computed."""
+        return replace(self, at=at)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -122,6 +172,8 @@ class Run:
 
         Args:
             columns: names; where several steps make one, the last of them is meant, and `step.column` says another.
+                `cluster` and `label` are those of the run's version, where it was reviewed, and suggestions are numbers of
+                these clusters; `step.cluster` is what was computed.
         """
         images = self.images
         answer = {"id": images["id"]}
@@ -129,11 +181,94 @@ class Run:
             answer[column] = images["id"] if column == "id" else self._column(column, images)
         return pa.table(answer)
 
+    def current(self, step: str) -> pa.Table:
+        """Return what a step made, as people left it: clusters, labels and suggestions are those of the run's version."""
+        table = self.table(step)
+        if self.version is None:
+            return table
+        if step == labelling(self.record):
+            return self.version_table("label")
+        if step == rescuing(self.record):
+            for column in SUGGESTED:
+                table = self._renumbered(table, column)
+        if step == clustering(self.record):
+            reviewed = self.version_table("cluster")
+            place = pc.index_in(table["id"], value_set=reviewed["id"].combine_chunks())
+            table = table.set_column(table.column_names.index("cluster"), "cluster", reviewed["cluster"].take(place))
+        return table
+
+    def shown(self, step: str, column: str) -> str:
+        """Return the name under which `joined` gives a step's column as people left it."""
+        own = {"cluster": clustering(self.record), "label": labelling(self.record)}
+        own |= dict.fromkeys(SUGGESTED, rescuing(self.record))
+        return column if self.version is not None and own.get(column) == step else f"{step}.{column}"
+
+    def version_table(self, column: str) -> pa.Table:
+        """Return a table of the run's version: by `cluster` a row an image, by `label` a row a cluster.
+
+        Raises:
+            UsageError: the run was not reviewed.
+        """
+        if self.version is None:
+            raise UsageError(f"run {self.id} was not reviewed, so it has no version")
+        return (self.folder / self.version.folder).read_table(REVIEWED[column])
+
+    def _renumbered(self, table: pa.Table, column: str) -> pa.Table:
+        """Return a table with the computed clusters of a column as they are numbered now; null for those that are gone."""
+        numbers = pa.array(list(self.numbering), pa.int32())
+        place = pc.index_in(table[column], value_set=numbers)
+        now = pa.array(list(self.numbering.values()), pa.int32()).take(place)
+        return table.set_column(table.column_names.index(column), column, now)
+
+    def _reviewed(self, column: str, images: pa.Table) -> pa.ChunkedArray:
+        clusters = self.version_table("cluster")
+        members = clusters["cluster"].take(pc.index_in(images["id"], value_set=clusters["id"].combine_chunks()))
+        if column == "cluster":
+            return members
+        labels = self.version_table("label")
+        return labels["label"].take(pc.index_in(members, value_set=labels["cluster"].combine_chunks()))
+
+    @cached_property
+    def numbering(self) -> Mapping[int, int]:
+        """The number that each computed cluster has now; those that are gone are left out.
+
+        An earlier run's numbers may have been carried to this one's clusters, and clusters may have been merged.
+        """
+        name = clustering(self.record)
+        if name is None:
+            return {}
+        table = self.table(name)
+        computed = dict(zip(table["id"].to_pylist(), table["cluster"].to_pylist(), strict=True))
+        if self.version is None:
+            return {number: number for number in computed.values()}
+        there = {NOISE, *self.version_table("label")["cluster"].to_pylist()}
+        return numbering(self.version_table("cluster"), computed, there)
+
     def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
-        """Return what a visualiser or an evaluator made: its rows, and the folder of its files where there are any."""
-        files = self._answer(self._step(step)).files
+        """Return what a visualiser or an evaluator made: its rows, and the folder of its files where there are any.
+
+        What shows clusters is drawn again, once a version, where the run was reviewed.
+        """
+        made = self._step(step)
+        answer = self._drawn(made) or self._answer(made)
+        files = answer.files
         local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
-        return self.table(step), local
+        return answer.read(), local
+
+    def _drawn(self, made: StepRecord) -> TableStore | None:
+        """Return where a drawing of the run's version is kept, drawn now if it was not yet; None for one of no clusters."""
+        names = {column: column if step == INDEX else self.shown(step, column) for column, step in made.sources.items()}
+        drawing = made.stage.startswith(f"{Visualizer.kind}.")
+        if self.version is None or not drawing or not {"cluster", "label"} & set(names.values()):
+            return None
+        answer = TableStore(self.folder / self.version.folder / DRAWN / made.step)
+        if answer.done:
+            return answer
+        rows = self.joined(list(names.values())).rename_columns(["id", *names])
+        stage = next(step.stage for step in self.pipeline.steps if step.name == made.step)
+        if isinstance(stage, TableStage):
+            TableJob(stage, rows["id"].combine_chunks(), (Given(rows),), answer, False, os.cpu_count() or 1).run()
+        return answer
 
     def done(self, step: str) -> bool:
         """Tell whether a step was done: those of a run that failed are, up to the one that failed."""
@@ -165,6 +300,8 @@ class Run:
         step, _, name = column.rpartition(".")
         if not step and name in IMAGE_COLUMNS.names:
             return images[name]
+        if not step and name in REVIEWED and self.version is not None:
+            return self._reviewed(name, images)
         chosen = step or (
             clustering(self.record) if name == "cluster" else labelling(self.record) if name == "label" else ""
         )
@@ -175,6 +312,8 @@ class Run:
             raise UsageError(f"run {self.id} has no column {column!r}")
         maker = makers[-1]
         table = self.table(maker.step)
+        if not step and name in SUGGESTED and self.version is not None and maker.step == rescuing(self.record):
+            table = self._renumbered(table, name)
         if maker.key == "id":
             return table[name].take(pc.index_in(images["id"], value_set=table["id"].combine_chunks()))
         members = self._column(f"{maker.sources['cluster']}.cluster", images)

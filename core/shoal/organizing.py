@@ -1,4 +1,4 @@
-"""Turns a run into an organiser's plan, and remembers with the run where its files went and which rescues were accepted."""
+"""Turns a run into an organiser's plan, and remembers where its files went and which rescues were accepted."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from shoal.catalogue import Run
 from shoal.contract import Context
-from shoal.decisions import Move, decide
+from shoal.decisions import Decisions, Surface, now
+from shoal.decisions.older import accepted, commands
 from shoal.errors import UsageError
 from shoal.host import Host
 from shoal.journal import Receipts
@@ -18,10 +19,13 @@ from shoal.pipeline.messages import validate
 from shoal.pipeline.nodes import wrap
 from shoal.pipeline.overrides import value_of
 from shoal.records import labelling, rescuing
+from shoal.reviewing import Made, make_version, user
+from shoal.reviewing.history import title
 from shoal.text import terminal
 
 DEFAULT = "organize.folders"
 WHERE = "organized.json"
+ACCEPTED = "suggestion accepted with `shoal organize --accept-rescues`"
 
 
 def organizer(run: Run, host: Host, options: dict[str, Any]) -> Organizer:
@@ -67,6 +71,8 @@ def without_labels(plan: pa.Table) -> pa.Table:
 def make_plan(run: Run, stage: Organizer, *, accept_rescues: bool = False) -> pa.Table:
     """Return the organiser's plan for a run: id, source, target, and `rescued`: whether the image is noise that goes along.
 
+    Clusters and labels are those of the run's version, where it was reviewed.
+
     Args:
         run: the run.
         stage: the organiser.
@@ -75,58 +81,65 @@ def make_plan(run: Run, stage: Organizer, *, accept_rescues: bool = False) -> pa
     Raises:
         UsageError: the run has no clusters or ended before it had, its images are not files of this machine, or rescues are
             to be accepted and no step suggests any.
+        StoreError: rescues are to be accepted and there is no place to remember that.
     """
     made = {name for step in run.record.steps for name in step.columns}
     if "cluster" not in made and run.record.status != "done":
         raise run.ended("its clusters were made")
     if "cluster" not in made:
         raise UsageError(f"run {run.id} has no clusters to organise by; add a cluster step to its pipeline")
-    accepted = suggestions(run) if accept_rescues else None
-    if accept_rescues and accepted is None:
+    taken = suggestions(run) if accept_rescues else None
+    if accept_rescues:
+        Decisions.of(run.store)
+    if accept_rescues and taken is None:
         raise UsageError(
             f"run {run.id} has no step that suggests clusters for its noise; leave --accept-rescues out, "
             "or add a rescue step to its pipeline"
         )
-    rows = run.joined([name for name in ("paths", "cluster", "label") if name in made or name == "paths"])
+    shown = ("paths", "cluster", *(("label",) if "label" in made or run.version is not None else ()))
+    rows = run.joined(shown)
     rows = rows.filter(pc.is_valid(rows["cluster"]))
     remote = [path for paths in rows["paths"].slice(0, 1).to_pylist() for path in paths if "://" in path]
     if remote:
         raise UsageError(f"{remote[0]} is not on a local disk; organise works on files of this machine")
-    if accepted is None:
+    if taken is None:
         plan = stage.run(rows, Context())
         return plan.append_column("rescued", pa.array([False] * plan.num_rows))
-    plan = stage.run(_rescued(run, rows, accepted), Context())
-    return plan.append_column("rescued", pc.is_in(plan["id"], value_set=accepted["id"].combine_chunks()))
+    plan = stage.run(_rescued(run, rows, taken), Context())
+    return plan.append_column("rescued", pc.is_in(plan["id"], value_set=taken["id"].combine_chunks()))
 
 
 def suggestions(run: Run) -> pa.Table | None:
     """Return the noise images for which the run suggests a cluster: id, cluster, label. None: it has no rescue step.
 
-    A label is null where the run does not name its clusters.
+    A label is null where the run does not name its clusters. Suggestions that somebody rejected are left out, and those of
+    clusters that a review did away with.
     """
-    step = rescuing(run.record)
-    if step is None:
+    if rescuing(run.record) is None:
         return None
-    table = run.table(step)
-    clusters = run.joined(["cluster"])
-    noise = clusters["id"].filter(pc.less(clusters["cluster"], 0)).combine_chunks()
-    table = table.filter(pc.and_(pc.is_valid(table["suggested"]), pc.is_in(table["id"], value_set=noise)))
-    return pa.table({"id": table["id"], "cluster": table["suggested"], "label": _labels(run, table["suggested"])})
+    rows = run.joined(["cluster", "suggested"])
+    waiting = pc.and_(pc.less(rows["cluster"], 0), pc.is_valid(rows["suggested"]))
+    if run.version is not None:
+        reviewed = run.version_table("cluster")
+        said = reviewed.filter(pc.is_in(reviewed["decided"], value_set=pa.array(["reject", "noise"])))["id"]
+        waiting = pc.and_not(waiting, pc.is_in(rows["id"], value_set=said.combine_chunks()))
+    rows = rows.filter(waiting)
+    return pa.table({"id": rows["id"], "cluster": rows["suggested"], "label": _labels(run, rows["suggested"])})
 
 
 def _labels(run: Run, clusters: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the label of each cluster; null where it has none."""
     step = labelling(run.record)
-    if step is None:
+    if step is None and run.version is None:
         return pa.nulls(len(clusters), pa.string())
-    table = run.table(step)
+    table = run.version_table("label") if run.version is not None else run.table(step or "")
     return table["label"].take(pc.index_in(clusters, value_set=table["cluster"].combine_chunks()))
 
 
-def _rescued(run: Run, rows: pa.Table, accepted: pa.Table) -> pa.Table:
+def _rescued(run: Run, rows: pa.Table, taken: pa.Table) -> pa.Table:
     """Return the rows with the suggested cluster and its label for the images that are accepted."""
-    places = pc.index_in(rows["id"], value_set=accepted["id"].combine_chunks())
-    clusters = pc.coalesce(accepted["cluster"].take(places), rows["cluster"])
+    places = pc.index_in(rows["id"], value_set=taken["id"].combine_chunks())
+    clusters = pc.coalesce(taken["cluster"].take(places), rows["cluster"])
     changed = rows.set_column(rows.column_names.index("cluster"), "cluster", clusters)
     if "label" not in rows.column_names:
         return changed
@@ -144,7 +157,7 @@ def check_target(run: Run, root: Path) -> None:
         raise UsageError(f"{root} lies in shoal's own folder {store}, which holds runs; name a folder outside of it")
 
 
-def remember(run: Run, root: Path, receipts: Receipts, plan: pa.Table) -> None:
+def remember(run: Run, root: Path, receipts: Receipts, plan: pa.Table) -> Made | None:
     """Write down with the run that its files were organised under a root, for `shoal export` and the tracking plugins.
 
     Args:
@@ -152,34 +165,34 @@ def remember(run: Run, root: Path, receipts: Receipts, plan: pa.Table) -> None:
         root: folder that the files went to.
         receipts: what became of each.
         plan: what `make_plan` gave; its rescues count as confirmed from now on.
+
+    Returns:
+        what came of the rescues; None where the plan has none.
     """
-    _confirm(run, plan)
+    made = _confirm(run, plan)
     known = run.folder.read_json(WHERE) if run.folder.exists(WHERE) else []
     entry = {
         "root": str(root), "mode": receipts.mode, "operation": receipts.operation, "counts": receipts.counts,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"), "version": run.version.number if run.version else 0,
     }  # fmt: skip
     run.folder.write_json(WHERE, [*known, entry])
-    log = [f"{entry['at']} {receipts.mode} into {root}"]
+    log = [f"{entry['at']} {receipts.mode} into {root}: {title(run.version)}"]
     for row in receipts.table.to_pylist():
         reason = f" ({row['reason']})" if row["reason"] else ""
         log.append(terminal(f"{row['status']}: {row['source']} -> {row['target']}{reason}"))
     log += [terminal(f"missing: {row['source']} has no {row['missing']}") for row in without_labels(plan).to_pylist()]
     run.folder.write("organization_log.txt", ("\n".join(log) + "\n").encode())
+    return made
 
 
-def _confirm(run: Run, plan: pa.Table) -> None:
-    """Remember the rescues that a plan put into their clusters as decided."""
+def _confirm(run: Run, plan: pa.Table) -> Made | None:
+    """Remember the rescues that a plan put into their clusters as answers, and make a version of the run with them."""
     ids = pc.unique(plan["id"].filter(plan["rescued"]))
     found = suggestions(run) if len(ids) else None
     if found is None:
-        return
-    images = run.images
+        return None
     chosen = found.filter(pc.is_in(found["id"], value_set=ids))
-    paths = images["path"].take(pc.index_in(chosen["id"], value_set=images["id"].combine_chunks())).to_pylist()
-    by = "suggestion accepted with `shoal organize --accept-rescues`"
-    moves = [
-        Move(id=row["id"], path=path, before=-1, after=row["cluster"], label=row["label"] or "", by=by)
-        for row, path in zip(chosen.to_pylist(), paths, strict=True)
-    ]
-    decide(run.folder, moves)
+    decisions, at, who = Decisions.of(run.store), now(), user()
+    decisions.add_surface(Surface(key=commands(run.id), run=run.id, kind="command"))
+    decisions.record(accepted(run.id, row["id"], row["cluster"], at, who, ACCEPTED) for row in chosen.to_pylist())
+    return make_version(run, by=who)

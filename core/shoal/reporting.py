@@ -10,6 +10,8 @@ from shoal.catalogue import Run
 from shoal.kinds import Evaluator, Visualizer
 from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
 from shoal.report import Figure, Fragment, Judgement, Report, write
+from shoal.reviewing.carry import candidate
+from shoal.reviewing.history import history, title
 
 
 def write_report(run: Run) -> Path:
@@ -23,23 +25,34 @@ def write_report(run: Run) -> Path:
 
 def gather(run: Run) -> Report:
     """Return what the report of a run shows."""
-    record = run.record
+    record, shown = run.record, clusters_table(run)
+    clusters, noise = counts(run, shown)
     summary = [
-        ("images", f"{record.images:,}"), ("clusters", f"{record.clusters:,}"), ("noise", f"{record.noise:,}"),
+        ("images", f"{record.images:,}"), ("clusters", f"{clusters:,}"), ("noise", f"{noise:,}"),
         ("rejected files", f"{record.rejected:,}"), ("seconds", f"{record.seconds:.1f}"),
     ]  # fmt: skip
     return Report(
-        title=f"{record.pipeline}: {record.images:,} images in {record.clusters:,} clusters",
+        title=f"{record.pipeline}: {record.images:,} images in {clusters:,} clusters",
         run_id=record.id,
         created=record.started,
         summary=summary,
         steps=steps_table(run),
-        clusters=clusters_table(run),
+        clusters=shown,
         rejected=run.rejected,
         fragments=_fragments(run),
         next_commands=next_commands(run),
         judgements=judgements(record),
+        reviewed=title(run.version) if run.version is not None else "",
+        history=history(run) if run.versions else None,
     )
+
+
+def counts(run: Run, clusters: pa.Table) -> tuple[int, int]:
+    """Return the numbers of clusters and of noise images: those of the record, or of the version where it was reviewed."""
+    if run.version is None:
+        return run.record.clusters, run.record.noise
+    noise = [row["size"] for row in clusters.to_pylist() if row["cluster"] < 0]
+    return clusters.num_rows - len(noise), sum(noise)
 
 
 def judgements(record: RunRecord) -> list[Judgement]:
@@ -86,14 +99,16 @@ CLUSTERS = pa.schema(
 def clusters_table(run: Run) -> pa.Table:
     """Return a row a cluster, largest first and noise last: cluster, label, first_label, size, reason.
 
-    `first_label` is the label that was changed to tell clusters apart; empty where none was. A run that ended before its
-    clusters has no row; one that ended before their names has numbers for names.
+    Where the run was reviewed, these are the clusters of its version. `first_label` is the label that was changed to tell
+    clusters apart; empty where none was. A run that ended before its clusters has no row; one that ended before their names
+    has numbers for names.
     """
     name, labelled = clustering(run.record), labelling(run.record)
     if name is None or not run.done(name):
         return CLUSTERS.empty_table()
-    sizes = run.table(name).group_by("cluster").aggregate([("id", "count")])
-    labels = {row["cluster"]: row for row in run.table(labelled).to_pylist()} if labelled else {}
+    sizes = run.current(name).group_by("cluster").aggregate([("id", "count")])
+    table = run.version_table("label") if run.version is not None else run.table(labelled) if labelled else None
+    labels = {row["cluster"]: row for row in table.to_pylist()} if table is not None else {}
     rows = [_cluster_row(row["cluster"], row["id_count"], labels.get(row["cluster"], {})) for row in sizes.to_pylist()]
     rows.sort(key=lambda row: (row["cluster"] < 0, -row["size"], row["cluster"]))
     return pa.Table.from_pylist(rows, schema=CLUSTERS)
@@ -120,10 +135,13 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
     """
     where = shlex.quote(out or run.store.root.uri)
     commands = [f"shoal show {where}"]
+    earlier = candidate(run)
+    if earlier is not None:
+        commands.append(f"shoal review carry {where} --from {earlier.id}")
     if run.record.rejected:
         commands.append(f"shoal rejected {where}")
     if clustering(run.record) is not None:
-        accept = " --accept-rescues" if run.record.noise and rescuing(run.record) is not None else ""
+        accept = " --accept-rescues" if counts(run, clusters_table(run))[1] and rescuing(run.record) is not None else ""
         commands.append(f"shoal organize {where} --to sorted/{accept} --dry-run")
     return [*commands, f"shoal export {where} --as csv --to files/"]
 

@@ -40,7 +40,8 @@ def read_annotation(data: object, annotation: object, surface: Surface | None = 
     Args:
         data: the task's data, as Label Studio has it now.
         annotation: of a webhook, or of the API.
-        surface: the project that it lies in, where that is known: it counts more than what the data says.
+        surface: the project that it lies in, where that is known: it counts more than what the data say, and its facts may
+            hold names of users (`user:4`).
     """
     return understand(data, annotation, surface).answer
 
@@ -59,9 +60,11 @@ def understand(data: object, annotation: object, surface: Surface | None = None)
     found = _Found()
     if not annotation.get("was_cancelled"):
         _READERS[task.kind](task, _results(annotation), found)
+        if not found.changes and not found.troubles:
+            found.troubles.append("it answers nothing that shoal asks; was the labelling configuration changed?")
     note = plain(" | ".join([*filter(None, [found.note]), *found.troubles]), LONGEST_NOTE)
     answer = Answer(
-        run=task.run, surface=task.surface, key=key, at=at, task=task.key, who=_who(annotation.get("completed_by")),
+        run=task.run, surface=task.surface, key=key, at=at, task=task.key, who=_who(annotation.get("completed_by"), surface),
         changes=tuple(found.changes), note=note,
     )  # fmt: skip
     return Reading(answer, tuple(found.troubles))
@@ -205,10 +208,14 @@ def _key(value: object) -> str:
     return value if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else ""
 
 
-def _who(value: object) -> str:
+def _who(value: object, surface: Surface | None) -> str:
+    """Return who submitted it: the name of the user, where the surface knows it or the annotation says it.
+
+    Webhooks and lists give a number. Both ways have to name a person alike, or one person counts as two.
+    """
     if isinstance(value, Mapping):
         names = (value.get("email"), value.get("username"))
         named = next((name for name in names if isinstance(name, str) and name.strip()), None)
-        return plain(named, LONGEST_NAME) if named else _who(value.get("id"))
-    number = _key(value)
-    return f"user:{number}" if number else ""
+        return plain(named, LONGEST_NAME) if named else _who(value.get("id"), surface)
+    number = f"user:{_key(value)}" if _key(value) else ""
+    return plain(surface.facts.get(number, number), LONGEST_NAME) if surface else number

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -12,7 +14,15 @@ from shoal.cli.app import build
 
 from .conftest import call
 
-COMMANDS = sorted(get_command(build()).commands)  # type: ignore[attr-defined]
+
+def _commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, command in group.commands.items():
+        yield " ".join((*before, name))
+        yield from _commands(command, (*before, name)) if hasattr(command, "commands") else ()
+
+
+COMMANDS = sorted(_commands(get_command(build())))
+GROUPS = {"review"}
 PRINTS_NO_DATA = {"schema"}  # is JSON anyway
 HEAVY = ("pyarrow", "pydantic", "ray", "numpy", "rich", "yaml")
 SECONDS = 0.5
@@ -34,17 +44,18 @@ def test_the_commands_are_those_that_the_docs_promise() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    answer = call(command, "--help")
+    *group, name = command.split()
+    answer = call(*group, name, "--help")
     assert answer.code == 0
     example = answer.out.strip().splitlines()[-1].strip()  # on one line, so that it can be copied
     assert example.startswith(f"Example: shoal {command}")
     assert answer.err == ""
-    assert "..." not in next(line for line in call("--help").out.splitlines() if line.startswith(f"  {command} "))
+    assert "..." not in next(line for line in call(*group, "--help").out.splitlines() if line.startswith(f"  {name} "))
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - PRINTS_NO_DATA))
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - PRINTS_NO_DATA - GROUPS))
 def test_every_command_that_prints_data_has_json(command: str) -> None:
-    assert "--json" in call(command, "--help").out
+    assert "--json" in call(*command.split(), "--help").out
 
 
 def test_help_loads_nothing_heavy_and_is_fast() -> None:

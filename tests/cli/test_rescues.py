@@ -1,6 +1,7 @@
 """`organize --accept-rescues`: noise goes where the run suggests, when somebody says so; what was accepted is remembered."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 import shoal
-from shoal.decisions import confirmed, decided
+from shoal.decisions import Answer, Change, Decisions, now
 from shoal.organizing import make_plan, organizer, suggestions
 
 from .conftest import Made, call, fill
@@ -65,7 +66,7 @@ def test_the_plan_shows_which_files_are_rescued(rescued: Made, tmp_path: Path) -
     assert "noise/" not in answer.out
     planned = call("organize", rescued.out, "--to", tmp_path / "s", "--dry-run", "--accept-rescues", "--json").json
     assert {Path(row["source"]).name for row in planned if row["rescued"]} == {f"odd {place}.jpg" for place in range(ODD)}
-    assert decided(shoal.open(rescued.out).folder) == []  # looking decides nothing
+    assert shoal.open(rescued.out).version is None  # looking decides nothing
 
 
 def test_accepted_rescues_lie_with_their_cluster_under_its_label(rescued: Made) -> None:
@@ -85,31 +86,54 @@ def test_accepted_rescues_lie_with_their_cluster_under_its_label(rescued: Made) 
 
 
 @pytest.mark.parametrize("mode", ["copy", "move"])
-def test_what_was_accepted_is_remembered_and_undo_takes_the_files_back(
-    rescued: Made, tmp_path: Path, mode: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_what_was_accepted_is_remembered_and_undo_takes_the_files_back(rescued: Made, tmp_path: Path, mode: str) -> None:
     before = files(rescued.photos)
     times = {path.name: path.stat().st_mtime_ns for path in rescued.photos.iterdir()}
     target = tmp_path / "sorted"
-    command = ("organize", rescued.out, "--to", target, "--mode", mode, "--accept-rescues", "--yes")
+    out = shutil.copytree(rescued.out, tmp_path / "out")  # what is accepted is remembered
+    command = ("organize", out, "--to", target, "--mode", mode, "--accept-rescues", "--yes")
     assert call(*command).code == 0
     assert len(files(target)) == ALL
     assert not (target / "noise").exists()
-    assert f"{ALL} files there already" in call(*command).out
-    moves = confirmed(decided(shoal.open(rescued.out).folder))
-    assert {Path(move.path).name for move in moves} == {f"odd {place}.jpg" for place in range(ODD)}
-    assert call("export", rescued.out, "--as", "workflow", "--to", tmp_path / "files").code == 0
+    again = call(*command)
+    assert f"{ALL} files there already" in again.out
+    assert f"{ODD} changes" in again.err  # the version that is used is told
+    run = shoal.open(out)
+    assert run.version is not None
+    assert run.version.summary == {"confirm": ODD}
+    assert call("export", out, "--as", "workflow", "--to", tmp_path / "files").code == 0
     exported = json.loads((tmp_path / "files" / "S7_confirmed_moves.json").read_text(encoding="utf-8"))
-    assert exported == [move.model_dump(by_alias=True) for move in moves]
-    assert {(move["from"], bool(move["label"])) for move in exported} == {(-1, True)}
+    assert {Path(move["path"]).name for move in exported} == {f"odd {place}.jpg" for place in range(ODD)}
+    assert {(move["from"], bool(move["label"]), move["how"]) for move in exported} == {(-1, True, "confirm")}
     log = (tmp_path / "files" / "S7_user_edits.log").read_text(encoding="utf-8").splitlines()
-    assert len(log) == ODD  # once each, however often the command was given
-    assert all("from noise to cluster" in line and "--accept-rescues" in line for line in log)
+    moved = [line for line in log if "from noise to cluster" in line]
+    assert len(moved) == ODD  # once each, however often the command was given
+    assert all("--accept-rescues" in line for line in moved)
     undone = call("undo", target)
     assert undone.code == 0, undone.err
     assert files(target) == {}
     assert files(rescued.photos) == before
     assert {path.name: path.stat().st_mtime_ns for path in rescued.photos.iterdir()} == times
+    assert call("review", "undo", out).code == 0
+    assert call("organize", out, "--to", target, "--dry-run").out.count("noise/odd_") == ODD
+
+
+def test_a_rejected_suggestion_is_made_no_more(rescued: Made, tmp_path: Path) -> None:
+    out = shutil.copytree(rescued.out, tmp_path / "out")
+    run = shoal.open(out)
+    found = suggestions(run)
+    assert found is not None
+    image = found["id"][0].as_py()
+    change = Change(kind="reject", images=(image,))
+    Decisions.of(run.store).record(
+        [Answer(run=run.id, surface="s", key="1", at=now(), task=f"rescue:{image}", changes=(change,))]
+    )
+    assert call("review", "apply", out).code == 0
+    plan = call("organize", out, "--to", tmp_path / "s", "--dry-run", "--accept-rescues", "--json").json
+    assert len([row for row in plan if row["rescued"]]) == ODD - 1
+    left = suggestions(shoal.open(out))
+    assert left is not None
+    assert image not in left["id"].to_pylist()
 
 
 def test_a_run_without_suggestions_says_so(made: Made, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoal.decisions import Answer, Version
 from shoal.pipeline import Pipeline, Step
 from shoal.schema import vector
 
@@ -76,6 +77,10 @@ class InMemory:
     folder: Files = field(default_factory=Files)
     files: pa.Table = field(default_factory=lambda: FILES)
     left: dict[str, Path] = field(default_factory=dict)
+    revisions: tuple[Answer, ...] = ()
+    id: str = "memory"
+    version: Version | None = None
+    versions: tuple[Version, ...] = ()
 
     def only(self, *names: str) -> "InMemory":
         """Return a run whose pipeline ends early."""
@@ -88,6 +93,15 @@ class InMemory:
 
     def table(self, step: str) -> pa.Table:
         return self.tables[step]
+
+    def current(self, step: str) -> pa.Table:
+        return self.tables[step]
+
+    def shown(self, step: str, column: str) -> str:
+        return f"{step}.{column}"
+
+    def version_table(self, column: str) -> pa.Table:
+        raise AssertionError(f"nobody reviewed this run, and its table of {column} is asked for")
 
     def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
         return self.tables[step], self.left.get(step)

@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import shoal
-from shoal.decisions import Move, decide
+from shoal.decisions.older import accepted, older
+from shoal.errors import StoreError
 from shoal.export import export
 from shoal.pipeline import parse
+from tests.decisions.answers import answer, keep, merge, move, noise, rename, split
 from tests.hostile import TEXTS
 
 from .conftest import SPEAKING
-from .memory import Files, InMemory
+from .memory import IDS, Files, InMemory
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -144,26 +146,40 @@ def test_where_some_images_only_have_captions(hostile_images, host, tmp_path: Pa
     assert again.pipeline == made
 
 
-def test_what_was_decided_is_exported(tmp_path: Path):
-    class Folder(Files):
-        def write(self, name: str, data: bytes) -> None:
-            self.kept[name] = data
-
-    folder = Folder()
-    first = Move(
-        id="a", path="/p/=\x1b[31m1.png", before=-1, after=2, label="fi\nsh", by="test", at="2026-01-01T00:00:00+00:00"
-    )
-    assert decide(folder, [first, first.model_copy(update={"id": "b"})]) == 2
-    assert decide(folder, [first.model_copy(update={"at": "2027-01-01T00:00:00+00:00"})]) == 0  # it counts already
-    assert decide(folder, [first.model_copy(update={"after": -1, "label": ""})]) == 1
-    export(InMemory(folder=folder), "workflow", tmp_path)
-    moves = json.loads((tmp_path / "S7_confirmed_moves.json").read_text(encoding="utf-8"))
-    assert [(move["id"], move["from"], move["to"]) for move in moves] == [("a", -1, -1), ("b", -1, 2)]
+def test_every_decision_is_a_harmless_line_of_the_log(tmp_path: Path):
+    told = answer(
+        "cluster:0", keep(*IDS[:2]), move(1, IDS[2]), noise(IDS[3]), rename(0, "fi\nsh\x1b[31m"), merge(1, 0),
+        split(0, IDS[0]), who="ann\n", run="memory",
+    )  # fmt: skip
+    gone = told.model_copy(update={"at": "2026-01-01T00:02:00.000Z", "deleted": True, "changes": ()})
+    rescued = accepted("memory", IDS[1], 1, "2026-01-01T00:00:00.000Z", "bob", "accepted")
+    export(InMemory(revisions=(told, gone, rescued)), "workflow", tmp_path)
     assert (tmp_path / "S7_user_edits.log").read_text(encoding="utf-8").splitlines() == [
-        "2026-01-01T00:00:00+00:00 moved /p/=1.png from noise to cluster 2 (fi sh): test",
-        "2026-01-01T00:00:00+00:00 moved /p/=1.png from noise to cluster 2 (fi sh): test",
-        "2026-01-01T00:00:00+00:00 moved /p/=1.png from noise to noise: test",
+        '2026-01-01T00:00:00.000Z bob: moved /p/ä, "b".png from noise to cluster 1 (accepted)',
+        "2026-01-01T00:01:00.000Z ann  on cluster:0: kept 2 images",
+        "2026-01-01T00:01:00.000Z ann  on cluster:0: moved /p/c.png to cluster 1",
+        "2026-01-01T00:01:00.000Z ann  on cluster:0: moved /p/d .png to noise",
+        "2026-01-01T00:01:00.000Z ann  on cluster:0: renamed cluster 0 to fi sh",
+        "2026-01-01T00:01:00.000Z ann  on cluster:0: merged cluster 1 into cluster 0",
+        "2026-01-01T00:01:00.000Z ann  on cluster:0: split cluster 0 with 1 example",
+        "2026-01-01T00:02:00.000Z ann  on cluster:0: took the answer back",
     ]
+
+
+def test_what_older_shoals_remembered_is_read(tmp_path: Path):
+    kept = [
+        {"id": IDS[1], "path": "/p/b.png", "from": -1, "to": 1, "label": "x", "by": "--accept-rescues", "at": at}
+        for at in ("2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00")
+    ]
+    folder = Files({"decisions.json": json.dumps(kept).encode()})
+    found = older(folder, "memory")
+    assert [answer.at for answer in found] == ["2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"]
+    export(InMemory(folder=folder, revisions=tuple(found)), "workflow", tmp_path)
+    (move,) = json.loads((tmp_path / "S7_confirmed_moves.json").read_text(encoding="utf-8"))
+    assert (move["id"], move["from"], move["to"], move["by"]) == (IDS[1], -1, 1, "--accept-rescues")
+    assert len((tmp_path / "S7_user_edits.log").read_text(encoding="utf-8").splitlines()) == 2
+    with pytest.raises(StoreError, match=r"decisions\.json of the run is damaged"):
+        older(Files({"decisions.json": b"{}"}), "memory")
 
 
 def test_nothing_was_decided(tmp_path: Path):

@@ -79,8 +79,19 @@ def test_no_buckets_and_the_same_name_keep_all_and_rename_nothing() -> None:
     assert [kind for kind, *_ in changes(cluster_data(), annotation(verdict="accept", cluster_label=["fish"]))] == ["keep"]
 
 
-def test_an_annotation_that_says_nothing_changes_nothing() -> None:
-    assert changes(cluster_data(), annotation()) == []
+def test_an_annotation_that_answers_nothing_changes_nothing_and_is_told() -> None:
+    reading = understand(cluster_data(), annotation(renamed_control="accept"))
+    assert reading.answer
+    assert reading.answer.changes == ()
+    assert "configuration" in reading.answer.note
+
+
+def test_people_are_named_alike_whether_a_number_or_a_name_comes() -> None:
+    surface = Surface(key="s1", run="run-1", kind="clusters", facts={"user:4": "ann@example.org"})
+    by_number, by_name = annotation(verdict="accept"), annotation(verdict="accept")
+    by_name["completed_by"] = {"id": 4, "email": "ann@example.org"}
+    answers = [read_annotation(cluster_data(), said, surface) for said in (by_number, by_name)]
+    assert [answer.who for answer in answers if answer] == ["ann@example.org"] * 2
 
 
 def test_a_split_has_examples_and_a_name_and_keeps_the_old_one() -> None:

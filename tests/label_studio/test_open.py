@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from shoal.catalogue import Run
-from shoal.decisions import Answer, Decisions, Surface
+from shoal.decisions import Answer, Change, Decisions, Surface
 from shoal.errors import UsageError
+from shoal.reviewing import make_version
 from shoal_ls.client import Server
 from shoal_ls.configs import configuration
 from shoal_ls.errors import ServerError
@@ -217,6 +218,21 @@ def test_a_new_model_version_replaces_the_predictions_of_open_tasks(
     for task in server.tasks(number(one)):
         versions = [prediction["model_version"] for prediction in task["predictions"]]
         assert versions == [model_version(run) if task["id"] == first["id"] else version]
+
+
+def test_tasks_ask_about_what_answers_are_applied_to(run: Run, server: Server) -> None:
+    """A version that was made of answers changes no task: its answers would be applied twice. Predictions are of its time."""
+    one = open_(run, server)["clusters"]
+    rename = Change(kind="rename", cluster=1, label="zebra")
+    said = Answer(
+        run=run.id, surface="elsewhere", key="1", at="2026-01-01T00:00:00.000Z", task="cluster:1", changes=(rename,)
+    )
+    Decisions.of(run.store).record([said])
+    assert make_version(run).version is not None
+    again = open_(run.look(), server)["clusters"]
+    assert (again.filled.created, again.filled.updated, again.filled.predictions) == (0, 0, COLOURS)
+    assert again.surface.facts["model_version"] != one.surface.facts["model_version"]
+    assert "zebra" not in str(tasks(server, again))
 
 
 def test_a_deleted_project_is_told_and_its_answers_are_kept(run: Run, server: Server) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoal.cli.console import out, out_json, out_next, quoted, say
-from shoal.cli.look import Json, Out, RunName
+from shoal.cli.look import Json, Out, RunName, tell_version
 from shoal.cli.progress import clock
 from shoal.cli.tables import Look, arrow, table
 
@@ -74,6 +74,7 @@ def organize(
     host = Host()
     opened = shoal.open(out_, run, host=host)
     check_target(opened, to)
+    tell_version(opened, say)
     options = {"rule": rule, "sidecars": sidecars, "yolo": yolo or None} | dict(option(text) for text in set_ or ())
     plan = make_plan(opened, organizer(opened, host, options), accept_rescues=accept_rescues)
     waiting = None if accept_rescues else suggestions(opened)
@@ -135,7 +136,9 @@ def export(
     import shoal
     from shoal.export import export as write
 
-    files = write(shoal.open(out_, run), as_, to, force=force, caption_files=caption_files, keyword_files=keyword_files)
+    opened = shoal.open(out_, run)
+    tell_version(opened, say)
+    files = write(opened, as_, to, force=force, caption_files=caption_files, keyword_files=keyword_files)
     if json:
         out_json([str(file) for file in files])
         return

@@ -1,5 +1,6 @@
 """`shoal report`, `runs`, `show`, `rejected`: looking at what there is."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,18 +83,29 @@ def show(out_: Out, run: RunName = None, json: Json = False) -> None:
 
     opened = shoal.open(out_, run)
     if json:
-        out_json({"record": opened.record.model_dump(mode="json"), "clusters": clusters_table(opened).to_pylist()})
+        version = opened.version.model_dump(mode="json") if opened.version else None
+        clusters = clusters_table(opened).to_pylist()
+        out_json({"record": opened.record.model_dump(mode="json"), "version": version, "clusters": clusters})
         return
     record = opened.record
     out(f"RUN {record.id} ({record.status}): {record.pipeline} over {record.source}")
+    tell_version(opened)
     out()
     steps(opened)
-    clusters = clusters_table(opened)
-    if clusters.num_rows:
-        arrow("Clusters", clusters, CLUSTERS)
+    table_ = clusters_table(opened)
+    if table_.num_rows:
+        arrow("Clusters", table_, CLUSTERS)
     quality(record)
     if record.error:
         say(f"the run failed: {reason(record)}")
+
+
+def tell_version(run: "Run", print_: Callable[[str], None] = out) -> None:
+    """Say which version of a run is meant, where it was reviewed."""
+    from shoal.reviewing.history import title
+
+    if run.version is not None:
+        print_(title(run.version))
 
 
 def steps(run: "Run") -> None:

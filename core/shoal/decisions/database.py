@@ -2,12 +2,13 @@
 
 import json
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shoal.decisions.model import Answer, Surface, Version
+from shoal.decisions.model import Answer, Surface, Version, now
 from shoal.errors import StoreError
 from shoal.store import Store
 
@@ -19,6 +20,8 @@ VARIABLE = "SHOAL_DATABASE"
 """Environment variable with the URL of another database, such as postgresql+psycopg://host/shoal."""
 
 SQLITE_WAIT_SECONDS = 30
+LOCK = 0x73686F616C
+"""Number of the lock that is held while tables are made: `shoal` in ASCII."""
 
 
 class Decisions:
@@ -69,19 +72,14 @@ class Decisions:
 
     def record(self, answers: Iterable[Answer]) -> int:
         """Add revisions of answers and return how many were news: those that are known already are not written twice."""
-        from sqlalchemy import select
+        from sqlalchemy.dialects import postgresql, sqlite
 
         table = self._tables["answers"]
-        rows = {_name(answer): answer for answer in answers}
+        rows = [_row(answer) for answer in {_name(answer): answer for answer in answers}.values()]
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        added = insert(table).on_conflict_do_nothing().returning(table.c.key)
         with self._begin() as connection:
-            known: set[tuple[Any, ...]] = set()
-            for surface in {answer.surface for answer in rows.values()}:
-                chosen = select(table.c.surface, table.c.key, table.c.at, table.c.deleted).where(table.c.surface == surface)
-                known |= {tuple(row) for row in connection.execute(chosen)}
-            new = [_row(answer) for name, answer in rows.items() if name not in known]
-            if new:
-                connection.execute(table.insert(), new)
-        return len(new)
+            return len(connection.execute(added, rows).all()) if rows else 0
 
     def revisions(self, run: str) -> list[Answer]:
         """Return every revision of every answer about a run, in the order in which they were made."""
@@ -95,27 +93,24 @@ class Decisions:
             newest[answer.surface, answer.key] = answer
         return sorted((answer for answer in newest.values() if not answer.deleted), key=_name)
 
-    def add_version(self, version: Version) -> None:
-        """Write a version down.
-
-        Raises:
-            StoreError: the run has a version of that number: somebody else was quicker.
-        """
+    def add_version(self, version: Version) -> bool:
+        """Write a version down; False where the run has one of that number already: somebody else was quicker."""
         from sqlalchemy.exc import IntegrityError
 
+        table = self._tables["versions"]
         try:
             with self._begin() as connection:
-                connection.execute(self._tables["versions"].insert().values(**_row(version)))
-        except IntegrityError as error:
-            raise StoreError(
-                f"somebody else made version {version.number} of run {version.run} just now; give the same command again"
-            ) from error
+                connection.execute(table.insert().values(**_row(version)))
+        except IntegrityError:
+            return False
+        return True
 
-    def set_undone(self, run: str, number: int, undone: bool) -> None:
-        """Mark a version as undone, or as done again."""
+    def set_undone(self, run: str, number: int, undone: bool, by: str = "") -> None:
+        """Mark a version as undone by somebody, or as done again."""
         table = self._tables["versions"]
+        values = {"undone": undone, "undone_by": by if undone else "", "undone_at": now() if undone else ""}
         with self._begin() as connection:
-            connection.execute(table.update().where(table.c.run == run, table.c.number == number).values(undone=undone))
+            connection.execute(table.update().where(table.c.run == run, table.c.number == number).values(values))
 
     def versions(self, run: str) -> list[Version]:
         """Return every version of a run, the oldest first."""
@@ -165,12 +160,15 @@ class Decisions:
         if sqlite:
             event.listen(engine, "connect", _settle_sqlite)
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        weakref.finalize(self, engine.dispose)  # connections are closed with the object that needs them
         return engine
 
     @cached_property
     def _tables(self) -> dict[str, Any]:
         metadata = _metadata()
         with self._begin() as connection:
+            if connection.dialect.name == "postgresql":  # two who make the same table at once would both fail
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
             metadata.create_all(connection)
         return dict(metadata.tables)
 
@@ -198,13 +196,16 @@ def _metadata() -> "MetaData":
     )  # fmt: skip
     Table(
         "versions", metadata, Column("run", String(64), primary_key=True), Column("number", Integer, primary_key=True),
-        Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("undone", Boolean),
-        Column("base", Integer), Column("answers", Text), Column("summary", Text), Column("came_from", String(64)),
+        Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("people", Text),
+        Column("undone", Boolean),
+        Column("undone_by", Text), Column("undone_at", String(40)), Column("base", Integer), Column("answers", Text),
+        Column("summary", Text), Column("came_from", String(64)), Column("parent", Integer), Column("policy", String(16)),
+        Column("digest", String(64)), Column("numbers", Text), Column("highest", Integer),
     )  # fmt: skip
     return metadata
 
 
-_JSON = ("facts", "changes", "answers", "summary")
+_JSON = ("facts", "changes", "people", "answers", "summary", "numbers")
 
 
 def _row(value: Surface | Answer | Version) -> dict[str, Any]:

@@ -120,12 +120,17 @@ class Version(BaseModel):
         run: name of the run.
         number: from 1 on.
         kind: `review` made of answers, `carried` made of an older run's versions.
-        made: when, ISO 8601 in UTC; `by`: who asked for it.
-        undone: whether somebody went back behind it.
+        made: when, ISO 8601 in UTC; `by`: who asked for it; `people`: whose answers it is made of.
+        undone: whether somebody went back behind it; `undone_by`, `undone_at` (empty where nobody did): who last, and when.
         base: the version that its answers were applied to: 0, or one that was carried.
-        answers: revisions that it is made of: (surface, key, at).
+        answers: revisions that it is made of, those that take an answer back too: (surface, key, at).
         summary: counts by kind of change, such as `{"move": 3, "rename": 1}`.
         came_from: of a carried one, the older run.
+        parent: the version that stood when it was made; 0 is what was computed.
+        policy: how answers of several people were settled.
+        digest: of its tables; with `number` it names their folder.
+        numbers: of the clusters that splits made, by what made them: the same split keeps its number for ever.
+        highest: of the numbers that clusters had so far, in this run and in those that it was carried from; -1 without.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,8 +140,76 @@ class Version(BaseModel):
     kind: Literal["review", "carried"] = "review"
     made: str
     by: str = ""
+    people: tuple[str, ...] = ()
     undone: bool = False
+    undone_by: str = ""
+    undone_at: str = ""
     base: int = 0
     answers: tuple[tuple[str, str, str], ...] = ()
     summary: dict[str, int] = Field(default_factory=dict)
     came_from: str = ""
+    parent: int = 0
+    policy: Policy = "latest"
+    digest: str = ""
+    numbers: dict[str, int] = Field(default_factory=dict)
+    highest: int = -1
+
+    @property
+    def folder(self) -> str:
+        """Path of its tables below the run's folder: two who make a version at once never share one."""
+        return f"reviews/{self.number}-{self.digest[:12]}"
+
+    @property
+    def changes(self) -> int:
+        """How many changes it holds: what was kept is none."""
+        return sum(number for kind, number in self.summary.items() if kind != "keep")
+
+
+class Said(BaseModel):
+    """What one answer asks for one subject.
+
+    Attributes:
+        surface, key, at, who, task: of the answer.
+        asks: in words: `to cluster 5`, `name fish`; hostile text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    surface: str
+    key: str
+    at: str
+    who: str
+    task: str
+    asks: str
+
+
+class Conflict(BaseModel):
+    """Answers to different tasks that exclude each other: none of them is applied.
+
+    Attributes:
+        subject: `image:<id>` or `cluster:3`.
+        about: what they disagree about.
+        said: the answers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str
+    about: Literal["place", "name", "merge"]
+    said: tuple[Said, ...]
+
+
+class Unsettled(BaseModel):
+    """What was asked for and is not applied, though nothing excludes it.
+
+    Attributes:
+        subject: `image:<id>`, `cluster:3`, or `cluster:3#0`: the first cluster that is split off from cluster 3.
+        why: one sentence.
+        said: the answers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str
+    why: str
+    said: tuple[Said, ...]

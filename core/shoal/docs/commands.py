@@ -1,6 +1,7 @@
 """The reference of the command line, from the commands themselves."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from typer.main import get_command
@@ -11,18 +12,25 @@ from shoal.docs.markdown import code, table
 
 def text() -> str:
     """Return a section a command: usage, help, parameters, example."""
-    group: Any = get_command(build())
-    context = group.make_context("shoal", [], resilient_parsing=True)
-    names = group.list_commands(context)
-    return "\n\n".join(_one(group.get_command(context, name), name) for name in names)
+    return "\n\n".join(_all(get_command(build()), "shoal"))
+
+
+def _all(group: Any, name: str) -> Iterator[str]:
+    """Yield the sections of a group's commands, those of groups within it after them."""
+    context = group.make_context(name, [], resilient_parsing=True)
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        yield from (
+            _all(command, f"{name} {word}") if hasattr(command, "list_commands") else [_one(command, f"{name} {word}")]
+        )
 
 
 def _one(command: Any, name: str) -> str:
-    context = command.make_context(f"shoal {name}", [], resilient_parsing=True)
+    context = command.make_context(name, [], resilient_parsing=True)
     parameters = [parameter for parameter in command.get_params(context) if parameter.name != "help"]
     arguments = [_argument(parameter) for parameter in parameters if parameter.param_type_name == "argument"]
-    usage = " ".join([f"shoal {name}", *arguments, "[OPTIONS]"])
-    parts = [f"## shoal {name}", inspect.cleandoc(command.help or ""), f"```text\n{usage}\n```"]
+    usage = " ".join([name, *arguments, "[OPTIONS]"])
+    parts = [f"## {name}", inspect.cleandoc(command.help or ""), f"```text\n{usage}\n```"]
     rows = [_row(parameter) for parameter in parameters]
     if rows:
         parts.append(table(("parameter", "default", "meaning"), rows))

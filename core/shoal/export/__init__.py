@@ -84,13 +84,14 @@ def _csv(run: Exportable, folder: Path) -> None:
         if not by_image:
             apart.append(step)
     often = Counter(made.values())
-    table = flat(run.joined([source for source in made if source != "id"]))
+    sources = {source: run.shown(*source.rsplit(".", 1)) if "." in source else source for source in made}
+    table = flat(run.joined([source for name, source in sources.items() if name != "id"]))
     write_csv(
         folder / "images.csv", table.rename_columns([name if often[name] == 1 else source for source, name in made.items()])
     )
     write_csv(folder / "files.csv", plain(run.files))
     for step in apart:
-        write_csv(folder / f"{_stem(step)}.csv", flat(run.table(step.name)))
+        write_csv(folder / f"{_stem(step)}.csv", flat(run.current(step.name)))
 
 
 def _parquet(run: Exportable, folder: Path) -> None:
@@ -98,7 +99,7 @@ def _parquet(run: Exportable, folder: Path) -> None:
     write_parquet(folder / "files.parquet", run.files)
     for step in run.pipeline.steps[1:]:
         if step.stage.kind != "visualize":
-            write_parquet(folder / f"{_stem(step)}.parquet", run.table(step.name))
+            write_parquet(folder / f"{_stem(step)}.parquet", run.current(step.name))
 
 
 def _stem(step: Step) -> str:

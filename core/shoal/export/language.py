@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.decisions import confirmed, decided
 from shoal.export.source import Exportable, clusters_of, last
 from shoal.export.writers import flat, rows, write_csv, write_list, write_mapping
 from shoal.names import file_part
 from shoal.pipeline import Step
+from shoal.reviewing import history
 from shoal.text import terminal
 
 CAPTIONS = "caption_txt"
@@ -39,9 +39,9 @@ def write_captions(run: Exportable, step: Step, folder: Path, *, files: bool) ->
 
 def write_labels(run: Exportable, step: Step, folder: Path) -> None:
     """Write `S5_cluster_labels.csv`: cluster, label, size, reason, what else the labeller says, the cluster's keywords."""
-    labels = flat(run.table(step.name))
+    labels = flat(run.current(step.name))
     cluster, distil = clusters_of(run, step), last(run, "distil")
-    column = f"{cluster.name}.cluster" if cluster else "cluster"
+    column = run.shown(cluster.name, "cluster") if cluster else "cluster"
     members = run.joined([column]).rename_columns(["id", "cluster"])
     sizes = members.group_by("cluster").aggregate([("id", "count")])
     size = sizes["id_count"].take(pc.index_in(labels["cluster"], value_set=sizes["cluster"].combine_chunks()))
@@ -80,7 +80,7 @@ def write_keywords(run: Exportable, step: Step, folder: Path) -> None:
     """Write `step5_keywords/cluster_00_keywords.txt` and so on: a line a caption, its keywords joined by a comma."""
     cluster = clusters_of(run, step) or last(run, "cluster")
     found: dict[int, list[str]] = {}
-    for number, words in _keywords(run, step, f"{cluster.name}.cluster") if cluster else ():
+    for number, words in _keywords(run, step, run.shown(cluster.name, "cluster")) if cluster else ():
         found.setdefault(number, []).append(terminal(", ".join(words)))
     if found:
         (folder / KEYWORDS).mkdir()
@@ -91,14 +91,14 @@ def write_keywords(run: Exportable, step: Step, folder: Path) -> None:
 
 def write_rescues(run: Exportable, step: Step, folder: Path) -> None:
     """Write `S6_rescue_candidates.csv`: a row a noise image, by suggested cluster, the likest first; those without last."""
-    table = run.table(step.name)
+    table = run.current(step.name)
     caption, label = last(run, "caption"), last(run, "label")
     wanted = ["path", *([f"{caption.name}.caption"] if caption else [])]
     known = run.joined(wanted)
     known = known.take(pc.index_in(table["id"], value_set=known["id"].combine_chunks()))
     columns: dict[str, Any] = {"id": table["id"], "path": known["path"], "suggested": table["suggested"]}
     if label:
-        names = run.table(label.name)
+        names = run.current(label.name)
         columns["label"] = names["label"].take(pc.index_in(table["suggested"], value_set=names["cluster"].combine_chunks()))
     more = flat(table)
     columns |= {name: more[name] for name in more.column_names if name not in columns}
@@ -110,7 +110,6 @@ def write_rescues(run: Exportable, step: Step, folder: Path) -> None:
 
 def write_decisions(run: Exportable, folder: Path) -> None:
     """Write `S7_confirmed_moves.json`, the moves that count, and `S7_user_edits.log`, every decision in its order."""
-    every = decided(run.folder)
-    write_list(folder / "S7_confirmed_moves.json", (move.model_dump(by_alias=True) for move in confirmed(every)))
+    write_list(folder / "S7_confirmed_moves.json", history.moves(run))
     with (folder / "S7_user_edits.log").open("w", encoding="utf-8") as file:
-        file.writelines(f"{move.line()}\n" for move in every)
+        file.writelines(f"{terminal(line)}\n" for line in history.lines(run))

@@ -8,16 +8,17 @@ import pyarrow as pa
 
 from shoal.decisions import Readable
 from shoal.pipeline import Pipeline, Step
+from shoal.reviewing.history import Reviewed
 
 
-class Exportable(Protocol):
-    """A run whose tables can be read.
+class Exportable(Reviewed, Protocol):
+    """A run whose tables can be read, as people left them.
 
     Attributes:
         pipeline: what was run.
         files: a row a file of the source: path, id, status, step, reason.
         images: a row an image of the result: id, path, paths, item, view, bytes, width, height, format.
-        folder: holds `organization_log.txt` once the run was organised, and what people decided.
+        folder: holds `organization_log.txt` once the run was organised.
     """
 
     @property
@@ -39,11 +40,17 @@ class Exportable(Protocol):
     def table(self, step: str) -> pa.Table:
         """Return what a step made."""
 
+    def current(self, step: str) -> pa.Table:
+        """Return the same with the clusters, labels and suggestions of the run's version."""
+
+    def shown(self, step: str, column: str) -> str:
+        """Return the name under which `joined` gives a step's column as people left it."""
+
     def fragments(self, step: str) -> tuple[pa.Table, Path | None]:
         """Return what a step made, and the folder of the files that it left beside it, where there are any."""
 
     def joined(self, columns: Sequence[str]) -> pa.Table:
-        """Return `id` and columns of any steps (`step.column`), a row an image."""
+        """Return `id` and columns of any steps, a row an image; `step.column` is what was computed."""
 
 
 def of_kind(run: Exportable, kind: str) -> list[Step]:

@@ -62,9 +62,9 @@ def _list(run: Exportable, folder: Path) -> None:
     cluster, label = last(run, "cluster"), last(run, "label")
     if cluster is None:
         return
-    wanted = {"cluster": f"{cluster.name}.cluster", "strength": f"{cluster.name}.strength"}
+    wanted = {"cluster": run.shown(cluster.name, "cluster"), "strength": f"{cluster.name}.strength"}
     if label and clusters_of(run, label) == cluster:
-        wanted["label"] = f"{label.name}.label"
+        wanted["label"] = run.shown(label.name, "label")
     known = run.joined(list(wanted.values()))
     files = run.files.filter(pc.equal(run.files["status"], "accepted"))
     place = pc.index_in(files["id"], value_set=known["id"].combine_chunks())

@@ -10,11 +10,13 @@
 | `S5_cluster_labels.csv` | cluster, label, size, reason, what else the labeller says, keywords |
 | `step5_keywords/cluster_00_keywords.txt` | a line a caption of that cluster: its keywords |
 | `S6_rescue_candidates.csv` | noise images: suggested cluster and its label, scores, second opinion, caption |
-| `S7_confirmed_moves.json`, `S7_user_edits.log` | images that people put into another cluster; every such decision |
+| `S7_confirmed_moves.json` | images that people put elsewhere: id, path, from, to (-1 is noise), label, by, at, how |
+| `S7_user_edits.log` | everything that people decided, made or undid: when, who, what |
 | `S8_organization_log.txt` | what became of each file when the run was organised, or what its organise step planned |
 | `run_config.yaml` | the pipeline with every option: `shoal run run_config.yaml IMAGES` makes the run again |
 
-A file is left out where the pipeline has no step for it.
+A file is left out where the pipeline has no step for it. Where a run was reviewed, its clusters, labels and suggestions are
+those of its version.
 """
 
 from collections.abc import Iterator
@@ -85,7 +87,7 @@ def _embeddings(run: Exportable, step: Step, folder: Path) -> None:
 
 def _clustering(run: Exportable, step: Step, folder: Path) -> None:
     names = ["cluster", "strength", "outlier"]
-    table = run.joined([*(f"{step.name}.{name}" for name in names), "path"])
+    table = run.joined([*(run.shown(step.name, name) for name in names), "path"])
     write_csv(folder / "S2_clustering.csv", table.rename_columns(["id", *names, "path"]))
 
 
@@ -98,7 +100,7 @@ def _sampler(run: Exportable) -> Step | None:
 def _picked(run: Exportable, step: Step) -> pa.Table:
     """Return id, cluster and rank of the members of clusters that a sampler picked."""
     cluster = clusters_of(run, step)
-    table = run.joined([f"{cluster.name}.cluster" if cluster else "cluster", f"{step.name}.rank"])
+    table = run.joined([run.shown(cluster.name, "cluster") if cluster else "cluster", f"{step.name}.rank"])
     table = table.rename_columns(["id", "cluster", "rank"])
     return table.filter(pc.is_valid(table["rank"])).filter(pc.field("cluster") >= 0)
 

@@ -71,6 +71,8 @@ class Report:
         fragments: what the visualisers drew, in order.
         next_commands: what the user may want to type next.
         judgements: what the evaluators found, in order.
+        reviewed: which version this is, as people read it; empty where nobody reviewed the run.
+        history: a row a version, the newest first: version, state, made, by, people, changes, what; None: none.
     """
 
     title: str
@@ -83,3 +85,5 @@ class Report:
     fragments: Sequence[Fragment] = ()
     next_commands: Sequence[str] = ()
     judgements: Sequence[Judgement] = ()
+    reviewed: str = ""
+    history: pa.Table | None = None

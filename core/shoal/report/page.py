@@ -87,6 +87,7 @@ def render(report: Report) -> str:
         parts=[(part, Markup(part.html), Markup(part.script)) for part in parts],  # noqa: S704
         steps=_steps(report.steps),
         clusters=[{"first_label": "", **row} for row in report.clusters.slice(0, MAX_CLUSTERS).to_pylist()],
+        history=report.history.to_pylist() if report.history is not None else [],
         more_clusters=max(0, report.clusters.num_rows - MAX_CLUSTERS),
         statuses=sorted(Counter(report.rejected["status"].to_pylist()).items()),
         more_rejected=max(0, report.rejected.num_rows - MAX_REJECTED),

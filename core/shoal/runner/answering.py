@@ -81,7 +81,19 @@ class FromClusters:
         return {column.name: table[column.kept].take(rows) for column in self.columns}
 
 
-Gather = FromRows | FromTable | FromClusters
+@dataclass(frozen=True)
+class Given:
+    """Columns that are at hand: `id` and others, a row an image."""
+
+    rows: pa.Table
+
+    def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
+        """Return the columns for `ids`."""
+        rows = self.rows.take(pc.index_in(ids, value_set=self.rows["id"].combine_chunks()))
+        return {name: rows[name] for name in rows.column_names if name != "id"}
+
+
+Gather = FromRows | FromTable | FromClusters | Given
 
 
 @dataclass(frozen=True)
