@@ -118,8 +118,10 @@ def test_fact_views_filter_numbers_by_type_number(run: Run, server: Server) -> N
     for size in range(max(sizes.values()) + 1):
         small["items"][0]["value"] = size
         assert found(small) == [task for task in sizes if sizes[task] <= size]
+    small["items"][0]["value"] = str(min(sizes.values()) - 1)  # as the page writes it when somebody changes a filter
+    assert found(small) == []
     small["items"][0]["type"] = "String"
-    assert found(small) != list(sizes)
+    assert found(small) == list(sizes)  # compared as text
     for task in server.tasks(number(one)):
         reason = tabs[f"Reason: {task['data']['reason']}"]["data"]["filters"]
         assert task["id"] in found(reason)
@@ -221,7 +223,7 @@ def test_a_new_model_version_replaces_the_predictions_of_open_tasks(
 
 
 def test_tasks_ask_about_what_answers_are_applied_to(run: Run, server: Server) -> None:
-    """A version that was made of answers changes no task: its answers would be applied twice. Predictions are of its time."""
+    """A version that was made of answers changes no task: its answers would be applied twice."""
     one = open_(run, server)["clusters"]
     rename = Change(kind="rename", cluster=1, label="zebra")
     said = Answer(
