@@ -12,7 +12,7 @@ COMPILE := $(BIN)/python -W ignore -c "import umap"
 # Tests side by side, a thread for each: more threads than cores wait for each other.
 FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-vllm lint check docs bench clean
+.PHONY: demo review-demo test test-vllm lint check docs bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -23,28 +23,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@$(COMPILE)
 	@touch $@
 
+$(VENV)/.installed-review: $(VENV)/.installed
+	$(PIP) -e ".[label-studio]"
+	@touch $@
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) with what the tests need (some minutes the first time)"
 	$(PIP) "torch==2.13.0"
 	$(PIP) -e ".[dev,cluster,fast,label-studio,openai,structural,texts,timm,transformers]"
 	@.ci/system-packages
 	@$(COMPILE)
-	@touch $@ $(VENV)/.installed
-
-demo: $(VENV)/.installed
-	@if [ -n "$(PHOTOS)" ]; then echo "photos: $(PHOTOS)"; else $(BIN)/python examples/fetch_photos.py data/photos; fi
-	$(BIN)/shoal run quickstart "$(or $(PHOTOS),data/photos)" --out $(OUT)
-	$(BIN)/shoal organize $(OUT) --to $(SORTED) --yes
-	@echo
-	@echo "report:          $$($(BIN)/shoal report $(OUT))"
-	@echo "organised files: $(SORTED)/   (shoal undo $(SORTED) takes them back)"
-
-lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python -m shoal.docs --check
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-review
 
 # The Label Studio server can't share an environment with the rest: it wants older versions of much. Some tests start it.
 LABEL_STUDIO := .venv-label-studio
@@ -54,6 +43,29 @@ $(LABEL_STUDIO)/.installed: constraints-label-studio.txt
 	$(PYTHON) -m venv $(LABEL_STUDIO)
 	$(LABEL_STUDIO)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-label-studio.txt label-studio
 	@touch $@
+
+demo: $(VENV)/.installed
+	@if [ -n "$(PHOTOS)" ]; then echo "photos: $(PHOTOS)"; else $(BIN)/python examples/fetch_photos.py data/photos; fi
+	$(BIN)/shoal run quickstart "$(or $(PHOTOS),data/photos)" --out $(OUT)
+	$(BIN)/shoal organize $(OUT) --to $(SORTED) --yes
+	@echo
+	@echo "report:          $$($(BIN)/shoal report $(OUT))"
+	@echo "organised files: $(SORTED)/   (shoal undo $(SORTED) takes them back)"
+
+# Label Studio and the backend, both on this machine only, until Ctrl-C; PORT and BACKEND_PORT choose where they listen.
+PORT ?= 8080
+BACKEND_PORT ?= 9090
+
+review-demo: $(VENV)/.installed-review $(LABEL_STUDIO)/.installed
+	@if [ -n "$(PHOTOS)" ]; then echo "photos: $(PHOTOS)"; else $(BIN)/python examples/fetch_photos.py data/photos; fi
+	@$(BIN)/python examples/review_demo.py "$(or $(PHOTOS),data/photos)" --out $(OUT) --port $(PORT) --backend-port $(BACKEND_PORT)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m shoal.docs --check
 
 test: lint $(LABEL_STUDIO)/.installed
 	$(FAST) -m "not slow and not vllm" -q

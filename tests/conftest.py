@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from tests.label_studio.server import LabelStudio, fresh
 
 ROOT = Path(__file__).parents[1]
 Shoal = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -107,3 +109,11 @@ def shoal() -> Shoal:
         return done
 
     return call
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[LabelStudio]:
+    """A real server; its document root is `label_studio.files`. Tests make projects of their own."""
+    server = fresh(cache, tmp_path_factory.mktemp("label-studio"))
+    yield server
+    server.stop()

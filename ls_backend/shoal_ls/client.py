@@ -84,7 +84,7 @@ class Server:
             raise UsageError(f"{url} is no address of Label Studio; write for instance --url http://127.0.0.1:8080")
         token = token or find_token(file)
         patience = httpx.Timeout(timeout, connect=CONNECT_SECONDS)
-        return cls(place, httpx.Client(base_url=place, auth=_auth(place, token), timeout=patience), is_personal(token))
+        return cls(place, httpx.Client(base_url=place, auth=auth_of(place, token), timeout=patience), is_personal(token))
 
     def close(self) -> None:
         """Close connections."""
@@ -334,7 +334,7 @@ def _check_count(url: str, what: str, sent: int, made: Any) -> None:
         )
 
 
-def _auth(url: str, token: str) -> "httpx.Auth":
+def auth_of(url: str, token: str) -> "httpx.Auth":
     """Return what puts the token into requests.
 
     A personal access token is exchanged for one that lives for minutes, and again when that has ended.

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,8 +19,7 @@ MODULES = ("shoal_ls.open_command", "shoal_ls.sync_commands", "shoal_ls.serve_co
 def shoal_commands(cli: typer.Typer) -> None:
     """Add the commands."""
     for name in MODULES:
-        if find_spec(name) is not None:
-            importlib.import_module(name).add(cli)
+        importlib.import_module(name).add(cli)
 
 
 @hookimpl
@@ -35,10 +33,6 @@ def shoal_doctor(asked: Mapping[str, str]) -> "Iterable[Finding]":
 
 
 def review_group(cli: typer.Typer) -> typer.Typer:
-    """Return the group of commands `shoal review`, made where there is none yet."""
-    for group in cli.registered_groups:
-        if group.typer_instance is not None and "review" in (group.name, group.typer_instance.info.name):
-            return group.typer_instance
-    made = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    cli.add_typer(made, name="review", help="Have a run reviewed by people, and take back what they decided.")
-    return made
+    """Return the group of commands `shoal review`, which the core begins."""
+    groups = (group.typer_instance for group in cli.registered_groups)
+    return next(group for group in groups if group is not None and group.info.name == "review")

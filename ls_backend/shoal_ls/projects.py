@@ -13,10 +13,12 @@ from shoal_ls.configs import check, configuration, fingerprint
 from shoal_ls.connecting import BackendLogin, connect
 from shoal_ls.errors import Gone
 from shoal_ls.filling import Filled, fill
+from shoal_ls.learning import current_head
 from shoal_ls.model_version import model_version
+from shoal_ls.people import learn_names
 from shoal_ls.picturing import Gallery, Shown, Source, addresses, write
 from shoal_ls.progress import Progress, counted
-from shoal_ls.tasks import TaskDraft, asked, cluster_tasks, doubtful, image_tasks, master, read, rescue_tasks
+from shoal_ls.tasks import TaskDraft, asked, asked_about, cluster_tasks, doubtful, image_tasks, master, read, rescue_tasks
 from shoal_ls.views import add_views
 
 TITLE_LENGTH = 50
@@ -44,7 +46,7 @@ class Options:
         doubtful: single images to ask about at most.
         backend: to connect projects with.
         force: put back a labelling configuration that was changed on the server.
-        head: version of the head that predictions come from.
+        head: version of the head that predictions come from; empty: the run's current one.
     """
 
     project: str = ""
@@ -89,16 +91,16 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
     """
     server.version()  # before minutes of work: is it there, and is it Label Studio
     server.me  # noqa: B018  (and does it let in)
-    said = read(run)
-    step = rescuing(run.record)
-    suggestions = asked(said, run.table(step).to_pylist() if step else [])
+    seen, step = asked_about(run), rescuing(run.record)
+    said = read(seen)
+    suggestions = asked(said, seen.current(step).to_pylist() if step else [])
     suggested = [one["id"] for one in suggestions]
     singles = doubtful(said, options.doubtful, frozenset(suggested))
     alone = [*suggested, *(master(said, one["suggested"]) for one in suggestions), *singles]
     shown = [said.ids[row] for sample in said.samples.values() for row in sample.rows]
     opening = _Opening(
         run, server, options, progress, write(run, shown, alone, progress), Decisions.of(run.store),
-        model_version(run, options.head),
+        model_version(run, options.head or _head(run)),
     )  # fmt: skip
     opened = [opening.open("clusters", lambda gallery: cluster_tasks(said, gallery.small))]
     if suggestions:
@@ -109,6 +111,12 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
         for one in opened:
             connect(server, int(one.surface.remote), options.backend)
     return opened
+
+
+def _head(run: Run) -> str:
+    """Return the version of the head that the backend predicts with; empty without."""
+    head = current_head(run.store, run.id)
+    return head.version if head else ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,9 @@ class _Opening:
         if filled.created and surface.facts.get("complete"):
             notes.append(f"{filled.created:,} tasks were not there: removed by hand, or asked for since; they are now")
         facts = {"views": "\n".join(titles), "complete": "yes", "model_version": self.version}
-        self.decisions.add_surface(surface.model_copy(update={"facts": {**surface.facts, **facts}}))
+        surface = surface.model_copy(update={"facts": {**surface.facts, **facts}})
+        self.decisions.add_surface(surface)
+        learn_names(surface, self.server, self.decisions)  # webhooks tell numbers of users
         made = before is None or before.key != surface.key
         return Opened(surface, f"{self.server.url}/projects/{number}/data", made, filled, tuple(notes))
 

@@ -46,7 +46,7 @@ def test_every_hook_has_a_working_example() -> None:
     from shoal import hooks
 
     specs = [spec for name, spec in vars(hooks).items() if name.startswith("shoal_")]
-    assert len(specs) == 4
+    assert len(specs) == 5
     for spec in specs:
         example = (spec.__doc__ or "").partition("```python")[2].partition("```")[0]
         names: dict[str, object] = {"Hue": object}

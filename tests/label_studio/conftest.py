@@ -1,9 +1,8 @@
-"""One Label Studio for all tests of a session, and a client of it."""
+"""A client of Label Studio, and runs to review."""
 
 import secrets
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,15 +10,7 @@ import shoal
 from shoal.catalogue import Run
 from shoal_ls.client import Server
 from tests.label_studio.runs import make_run
-from tests.label_studio.server import LabelStudio, fresh
-
-
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[LabelStudio]:
-    """A real server; its document root is `label_studio.files`. Tests make projects of their own."""
-    server = fresh(cache, tmp_path_factory.mktemp("label-studio"))
-    yield server
-    server.stop()
+from tests.label_studio.server import LabelStudio
 
 
 @pytest.fixture

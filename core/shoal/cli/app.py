@@ -33,7 +33,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         module.add(app)
     for name in COMMANDS:
         importlib.import_module(name).shoal_commands(app)
-    own = {_name(command) for command in app.registered_commands} | {review.NAME}
+    own = {_name(command) for command in app.registered_commands} | {group.name for group in app.registered_groups}
     if not own & set(arguments[:1]) and entry_points(group="shoal"):
         _add_foreign(app)
     return app

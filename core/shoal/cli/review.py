@@ -47,7 +47,7 @@ def add(app: typer.Typer) -> None:
     group.command(epilog="Example: shoal review history out/ --all")(history)
     group.command(epilog="Example: shoal review status out/")(status)
     group.command(epilog="Example: shoal review carry out/ --from 20261121")(carry)
-    app.add_typer(group)
+    app.add_typer(group, name=NAME)
 
 
 def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: Json = False) -> None:

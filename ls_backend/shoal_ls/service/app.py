@@ -22,6 +22,7 @@ from shoal_ls.service.inbox import Inbox, InboxFull
 from shoal_ls.service.live import Busy
 from shoal_ls.service.metrics import CONTENT_TYPE, Metrics
 from shoal_ls.service.pictures import signed
+from shoal_ls.thumbnails import LARGE
 
 RETRY_SECONDS = "5"
 CACHE = "private, max-age=86400, immutable"
@@ -39,7 +40,7 @@ class Parts:
         metrics: figures.
         credentials: who may ask; None: everybody.
         key: that addresses of pictures are signed with.
-        picture: returns the file of an image's thumbnail; None where there is none.
+        picture: returns the file of an image's picture, small or large; None where there is none.
     """
 
     backend: Backend
@@ -47,7 +48,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     credentials: Credentials | None = None
     key: bytes = b""
-    picture: Callable[[str], Path | None] = lambda image: None
+    picture: Callable[[str, bool], Path | None] = lambda image, large: None
 
 
 def make_app(parts: Parts) -> FastAPI:
@@ -147,10 +148,10 @@ def _add_rest(app: FastAPI, parts: Parts) -> None:
         return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
 
     @app.get("/pictures/{image}.jpg")
-    async def picture(image: str, signature: str = "") -> Response:
+    async def picture(image: str, signature: str = "", size: str = "") -> Response:
         if not parts.key or not signed(image, signature, parts.key):
             return JSONResponse({"error": "the address of the picture is not one that was given out"}, 403)
-        file = await run_in_threadpool(parts.picture, image)
+        file = await run_in_threadpool(parts.picture, image, size == LARGE)
         if file is None:
             return JSONResponse({"error": "there is no picture of this image (any more)"}, 404)
         return FileResponse(file, media_type="image/jpeg", headers={"Cache-Control": CACHE})

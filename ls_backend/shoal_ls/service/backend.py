@@ -8,8 +8,9 @@ from shoal.decisions import Decisions
 from shoal_ls.service.controls import Config
 from shoal_ls.service.current import Current
 from shoal_ls.service.draining import recorder
+from shoal_ls.service.fetching import Places
 from shoal_ls.service.inbox import Kept, State
-from shoal_ls.service.live import Live
+from shoal_ls.service.live import Busy, Live
 from shoal_ls.service.metrics import Metrics
 from shoal_ls.service.predicting import Prediction, Unseen, config_of, predict
 from shoal_ls.service.snapshot import Snapshot
@@ -76,12 +77,19 @@ class RunBackend:
                 is told, empty predictions too, and asks again only where it got an error.
         """
         snapshot, config = self._current.snapshot, config_of(request)
-        found = [_safely(task, snapshot, config) for task in tasks]
+        found = [_safely(task, snapshot, config, self._live.places) for task in tasks]
         unseen = [each for each in found if isinstance(each, Unseen)]
-        lively = iter(self._live.predict(unseen, snapshot) if unseen else ())
+        lively = iter(self._lively(unseen, snapshot))
         made = [next(lively) if isinstance(each, Unseen) else each for each in found]
         self._count(found, made)
         return [prediction.json(snapshot.version) for prediction in made]
+
+    def _lively(self, unseen: Sequence[Unseen], snapshot: Snapshot) -> Sequence[Prediction]:
+        try:
+            return self._live.predict(unseen, snapshot) if unseen else ()
+        except Busy:
+            self._metrics.refused.inc()
+            raise
 
     def _count(self, found: Sequence[Prediction | Unseen], made: Sequence[Prediction]) -> None:
         for before, after in zip(found, made, strict=True):
@@ -89,9 +97,9 @@ class RunBackend:
             self._metrics.predictions.labels(source).inc()
 
 
-def _safely(task: object, snapshot: Snapshot, config: Config) -> Prediction | Unseen:
+def _safely(task: object, snapshot: Snapshot, config: Config, places: Places) -> Prediction | Unseen:
     try:
-        return predict(task, snapshot, config)
+        return predict(task, snapshot, config, places.path_of)
     except Exception as error:  # a task of some shape that nobody thought of costs only itself
         log.error("a task could not be read", extra={"reason": f"{type(error).__name__}: {error}"})
         return Prediction(reason="the task can't be read")

@@ -8,6 +8,7 @@ from shoal.catalogue import open_run, runs
 from shoal.decisions import Decisions
 from shoal.host import Host
 from shoal.store import Store
+from shoal_ls.learning import current_head
 from shoal_ls.service.snapshot import Snapshot, take
 
 SECONDS = 2.0
@@ -20,7 +21,7 @@ class Current:
     """Holds the snapshot that predictions are made from; another takes its place whole."""
 
     def __init__(
-        self, store: Store, host: Host, run: str | None = None, *, seconds: float = SECONDS,
+        self, store: Store, host: Host, run: str | None = None, *, seconds: float | None = None,
         told: Callable[[Snapshot], object] = lambda snapshot: None,
     ) -> None:  # fmt: skip
         """Take a store, and the run that is asked for.
@@ -35,7 +36,8 @@ class Current:
         Raises:
             UsageError: there is no such run, or it has no clusters.
         """
-        self._store, self._host, self._seconds, self._told = store, host, seconds, told
+        self._store, self._host, self._told = store, host, told
+        self._seconds = SECONDS if seconds is None else seconds
         self._pinned = open_run(store, host, run).id if run else None
         self._listed: tuple[Sequence[str], str] = ((), "")
         self._seen = self._state()
@@ -69,12 +71,13 @@ class Current:
             except Exception as error:  # what is served stays; the next look may go better
                 log.error("the newest version can't be read", extra={"reason": f"{type(error).__name__}: {error}"})
 
-    def _state(self) -> tuple[str, int]:
-        """Return what tells versions apart, without reading any: the run and the number of its version."""
+    def _state(self) -> tuple[str, int, str]:
+        """Return what tells versions apart, without reading any: the run, the number of its version, the head's version."""
         run = self._pinned or self._newest()
         found = Decisions.found(self._store)
         version = found.current(run) if found is not None and run else None
-        return run, version.number if version is not None else 0
+        head = current_head(self._store, run) if run else None
+        return run, version.number if version is not None else 0, head.version if head is not None else ""
 
     def _newest(self) -> str:
         """Return the last run that ended well; records are read again only where runs came or went, or one goes on."""
@@ -88,5 +91,6 @@ class Current:
             self._listed = (() if going_on else found, newest)
         return newest
 
-    def _take(self, state: tuple[str, int]) -> Snapshot:
-        return take(open_run(self._store, self._host, state[0] or None))
+    def _take(self, state: tuple[str, int, str]) -> Snapshot:
+        run = open_run(self._store, self._host, state[0] or None)
+        return take(run, current_head(self._store, run.id))

@@ -12,6 +12,8 @@ from shoal_ls.service.inbox import Inbox, Kept, State
 BATCH = 200
 IDLE_SECONDS = 5.0
 """How often an inbox is looked into that nobody rang for: another process may have filled it."""
+GATHER_SECONDS = 0.25
+"""How long events gather before they are recorded: each transaction keeps the disk from the webhook, which is waited for."""
 LONGEST_PAUSE = 60.0
 
 Handler = Callable[[Sequence[Kept]], Mapping[int, State]]
@@ -64,6 +66,7 @@ class Drain:
                 continue
             self._bell.wait(IDLE_SECONDS)
             self._bell.clear()
+            self._stopped.wait(GATHER_SECONDS)
 
 
 def recorder(decisions: Decisions) -> Handler:

@@ -105,8 +105,11 @@ class Inbox:
         ]
 
     def settle(self, states: Mapping[int, State]) -> None:
-        """Say what became of events; the payload of those that are recorded is needed no more."""
-        with self._open() as connection, _transaction(connection):
+        """Say what became of events; the payload of those that are recorded is needed no more.
+
+        A power cut may undo it: then they are dealt with again.
+        """
+        with self._open("NORMAL") as connection, _transaction(connection):
             connection.executemany(
                 "UPDATE events SET state = ?1, payload = CASE ?1 WHEN 'recorded' THEN '' ELSE payload END WHERE number = ?2",
                 [(state, number) for number, state in states.items()],
@@ -144,10 +147,11 @@ class Inbox:
                 return
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Iterator[sqlite3.Connection]:
+        """Open the file: with FULL a commit is on the disk when it returns."""
         with closing(sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
+            connection.execute(f"PRAGMA synchronous={synchronous}")
             yield connection
 
 

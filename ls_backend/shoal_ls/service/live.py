@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-REQUESTS = 8
-"""Requests with live work at once; the next is refused."""
 TOGETHER = 8
 """Images that a request reads before they are embedded."""
 SECONDS = 80.0
@@ -56,7 +54,7 @@ class Live:
         self,
         places: Places,
         *,
-        requests: int = REQUESTS,
+        requests: int,
         seconds: float = SECONDS,
         told: Callable[[], object] = lambda: None,
     ) -> None:
@@ -68,7 +66,7 @@ class Live:
             seconds: after which a request gives up its other images.
             told: hears that a model was set up.
         """
-        self._places, self._seconds, self._told = places, seconds, told
+        self.places, self._seconds, self._told = places, seconds, told
         self._room = threading.BoundedSemaphore(requests)
         self._model = threading.Lock()
         self._ready: tuple[int, Embedder, str] | None = None
@@ -119,14 +117,14 @@ class Live:
             if isinstance(found, ImageError):
                 answers.append(Prediction(reason=str(found)))
                 continue
-            ranked = snapshot.own(image.id) if isinstance(image, _Image) else ()
+            ranked = snapshot.ranking(image.id) if isinstance(image, _Image) else ()
             ranked = ranked or snapshot.neighbours.rank(found[None])[0]
             answers.append(chosen(ranked, each.control, each.data, snapshot.labels))
         return answers
 
     def _read(self, each: Unseen, snapshot: Snapshot) -> "_Image | ImageError":
         try:
-            data = self._places.read(each.place, (snapshot.root,))
+            data = self.places.read(each.place, (snapshot.root,))
         except ImageError as error:
             return error
         return _Image(hashlib.sha256(data).hexdigest(), data)

@@ -1,14 +1,16 @@
 """The clusters of a run as vectors: which are nearest to an image that the run has not seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shoal.catalogue import Run
 from shoal.errors import UsageError
 from shoal.pipeline.plan import plan
-from shoal.records import clustering
-from shoal.vectors import to_numpy, unit_length
+from shoal.vectors import unit_length
+from shoal_ls.learning import Head
+from shoal_ls.learning.features import embedder as embedding_step
+from shoal_ls.learning.features import embeddings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,20 +32,22 @@ class Near:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Centroids of clusters.
+    """What ranks the clusters for a vector: a learnt head where there is one, else cosines to centroids.
 
     Attributes:
-        embedder: the stage that makes vectors comparable to them.
+        embedder: the stage that makes comparable vectors.
         numbers: of the clusters.
         centroids: (number of clusters, size), each of length 1.
+        head: that was learnt from decisions.
     """
 
     embedder: "Embedder"
     numbers: tuple[int, ...]
     centroids: "NDArray[np.float32]"
+    head: Head | None = None
 
     @classmethod
-    def of(cls, run: Run, clusters: Mapping[str, int]) -> "Neighbours":
+    def of(cls, run: Run, clusters: Mapping[str, int], head: Head | None = None) -> "Neighbours":
         """Return the centroids of clusters: means of the unit-length vectors of their members.
 
         Raises:
@@ -51,50 +55,45 @@ class Neighbours:
         """
         import numpy as np
 
-        step = embedding_step(run)
-        stage = embedder(run, step)
-        table = run.table(step)
-        vectors = unit_length(to_numpy(table["embedding"]))
-        members = np.array([clusters.get(image, -1) for image in table["id"].to_pylist()], dtype=np.int64)
+        stage = embedder(run)
+        members = np.array(list(clusters.values()), dtype=np.int64)
+        vectors = unit_length(embeddings(run, list(clusters)))
         numbers = sorted({int(number) for number in members if number >= 0})
         means = [vectors[members == number].mean(axis=0, dtype=np.float64) for number in numbers]
         centroids = np.array(means, dtype=np.float32).reshape(len(numbers), vectors.shape[1])
-        return cls(stage, tuple(numbers), unit_length(centroids))
+        return cls(stage, tuple(numbers), unit_length(centroids), head)
 
     def rank(self, vectors: "NDArray[np.float32]") -> list[tuple[Near, ...]]:
-        """Return, for each vector, the nearest clusters, the nearest first."""
-        import numpy as np
-
-        likeness = unit_length(vectors) @ self.centroids.T
-        order = np.argsort(-likeness, axis=1, kind="stable")[:, :NEAREST]
-        return [
-            tuple(Near(self.numbers[place], float(row[place])) for place in places)
-            for row, places in zip(likeness, order, strict=True)
-        ]
+        """Return, for each vector, the likeliest clusters, the likeliest first."""
+        if self.head is not None:
+            return learnt(self.head, vectors)
+        return _first(self.numbers, unit_length(vectors) @ self.centroids.T)
 
 
-def embedding_step(run: Run) -> str:
-    """Return the name of the embed step whose vectors, reduced or not, the run's clusters were made from.
-
-    Raises:
-        UsageError: there is none.
-    """
-    step = run.record.step(clustering(run.record) or "")
-    while step is not None and not step.stage.startswith("embed."):
-        step = run.record.step(step.sources.get("embedding", ""))
-    if step is None:
-        raise UsageError(f"the clusters of run {run.id} were not made from an embedder's vectors")
-    return step.step
+def learnt(head: Head, vectors: "NDArray[np.float32]") -> list[tuple[Near, ...]]:
+    """Return, for each vector, the clusters that a head finds likeliest, with their probabilities."""
+    classes, shares = head.probabilities(vectors)
+    return _first([int(number) for number in classes], shares)
 
 
-def embedder(run: Run, step: str) -> "Embedder":
-    """Return the stage of an embed step, not set up yet.
+def _first(numbers: Sequence[int], scores: "NDArray[np.float32]") -> list[tuple[Near, ...]]:
+    import numpy as np
+
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :NEAREST]
+    return [
+        tuple(Near(numbers[place], float(row[place])) for place in places) for row, places in zip(scores, order, strict=True)
+    ]
+
+
+def embedder(run: Run) -> "Embedder":
+    """Return the stage whose vectors the run's clusters were made from, not set up yet.
 
     Raises:
-        UsageError: it is no embedder of pixels alone.
+        UsageError: there is none, or it is no embedder of pixels alone.
     """
     from shoal.kinds import Embedder
 
+    step = embedding_step(run).step
     stage = plan(run.pipeline).step(step).stage
     if not isinstance(stage, Embedder) or stage.pixels is None or len(stage.consumes):
         raise UsageError(

@@ -1,8 +1,8 @@
 """Predictions from what a run says: pure, a task in, a prediction out. Shapes are those of the labelling configurations."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shoal.decisions import NOISE
@@ -62,14 +62,23 @@ def config_of(request: Mapping[str, Any]) -> Config:
     return read_config(text) if isinstance(text, str) and text.strip() else SHOAL
 
 
-def predict(task: object, snapshot: Snapshot, config: Config) -> Prediction | Unseen:
-    """Return what the run says about a task; it never raises for a task of another shape."""
+def predict(
+    task: object, snapshot: Snapshot, config: Config, path_of: Callable[[str], str | None] = lambda place: None
+) -> Prediction | Unseen:
+    """Return what the run says about a task; it never raises for a task of another shape.
+
+    Args:
+        task: as Label Studio sends it.
+        snapshot: of the run.
+        config: controls that may be used.
+        path_of: returns the path or URI that an address of Label Studio's means, None where it means none.
+    """
     data = task.get("data") if isinstance(task, Mapping) else None
     if not isinstance(data, Mapping):
         return Prediction(reason="the task has no data")
     shown = ShownTask.of(data)
     if shown is None:
-        return _foreign(data, snapshot, config)
+        return _foreign(data, snapshot, config, path_of)
     if shown.run != snapshot.run.id and shown.kind == "cluster":
         return Prediction(reason=f"the task is of another run than {snapshot.run.id}, which is served")
     return {"cluster": _cluster, "rescue": _rescue, "image": _image}[shown.kind](shown, data, snapshot, config)
@@ -145,23 +154,37 @@ def _image(shown: ShownTask, data: Mapping[str, Any], snapshot: Snapshot, config
     control = config.controls.get("cls") or config.first("Choices", "Image")
     if control is None:
         return Prediction(reason="the labelling configuration has no Choices for an image")
-    if shown.subject in snapshot.clusters:
-        return _seen(shown.subject, control, data, snapshot)
-    return _unseen(data, control, config)
+    if shown.subject not in snapshot.clusters:
+        return _unseen(data, control, config)
+    ranked = snapshot.ranking(shown.subject)
+    if shown.subject in snapshot.ranks and shown.subject not in snapshot.decided:
+        return chosen(ranked, control, data, snapshot.labels)
+    doubt = _doubt(data)
+    if (
+        snapshot.clusters[shown.subject] == NOISE and shown.subject not in snapshot.decided
+    ):  # offered are those nearest to it
+        ranked = tuple(Near(number, 0.0) for number in shown.candidates.values() if number != NOISE)[:1]
+    if doubt is not None:
+        ranked = tuple(replace(near, score=1 - doubt) for near in ranked)
+    return chosen(ranked, control, data, snapshot.labels)
 
 
-def _foreign(data: Mapping[str, Any], snapshot: Snapshot, config: Config) -> Prediction | Unseen:
+def _foreign(
+    data: Mapping[str, Any], snapshot: Snapshot, config: Config, path_of: Callable[[str], str | None]
+) -> Prediction | Unseen:
     """Answer for a task that shoal did not make: an image, and a choice among names of clusters."""
     control = config.first("Choices", "Image") or config.controls.get("cls")
     if control is None:
         return Prediction(reason="the labelling configuration has no Choices for an image")
     found = _unseen(data, control, config)
-    image = snapshot.image(found.place) if isinstance(found, Unseen) else None
+    if isinstance(found, Prediction):
+        return found
+    image = snapshot.image(path_of(found.place) or found.place)
     return found if image is None else _seen(image, control, data, snapshot)
 
 
 def _seen(image: str, control: Control, data: Mapping[str, Any], snapshot: Snapshot) -> Prediction:
-    return chosen(snapshot.own(image), control, data, snapshot.labels)
+    return chosen(snapshot.ranking(image), control, data, snapshot.labels)
 
 
 def _unseen(data: Mapping[str, Any], control: Control, config: Config) -> Prediction | Unseen:

@@ -1,6 +1,8 @@
 """Puts the backend together from its options and serves it until it is stopped."""
 
+import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,29 +12,38 @@ from shoal.decisions import Decisions
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.store import Store
+from shoal_ls.client import KEY, KEY_FILE, auth_of, find_token
 from shoal_ls.service.app import Parts, make_app
 from shoal_ls.service.auth import Credentials, check_open, credentials
 from shoal_ls.service.backend import Backend, RunBackend
 from shoal_ls.service.current import Current
 from shoal_ls.service.fetching import Places
-from shoal_ls.service.inbox import FILE, Inbox
+from shoal_ls.service.inbox import FILE as INBOX
+from shoal_ls.service.inbox import Inbox
 from shoal_ls.service.live import Live
 from shoal_ls.service.logs import configure
 from shoal_ls.service.metrics import Metrics
 from shoal_ls.service.pictures import pictures_key
 from shoal_ls.service.porting import ModelBackend, model_class
+from shoal_ls.thumbnails import FOLDER, Pictures
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
+LIVE_REQUESTS = 16
+"""Requests with images that the run has not seen, at once; the next is told to come again."""
+
 STATE = "backend"
 """Folder of the store that holds the inbox and the key of pictures."""
 
 SECRETS = (
-    "LABEL_STUDIO_API_KEY", "SHOAL_BACKEND_PASSWORD", "SHOAL_PICTURES_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    KEY, "SHOAL_BACKEND_PASSWORD", "SHOAL_PICTURES_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 )  # fmt: skip
 """Environment variables whose values are cut out of logs."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,17 +84,27 @@ def serve(options: Options) -> None:
 
     found = credentials(password_file=options.password_file)
     check_open(options.host, found)
-    app = application(options, found)
-    configure(secrets(found))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host=options.host, port=options.port, log_config=None, access_log=False, server_header=False, workers=1,
-            timeout_graceful_shutdown=10,
-        )
-    )  # fmt: skip
-    server.run()
-    if not server.started:
-        raise UsageError(f"port {options.port} of {options.host} can't be listened on; take another --port")
+    with listening(options.host, options.port) as place:
+        app = application(options, found)
+        configure(secrets(found))
+        host, port = place.getsockname()[:2]
+        log.info("serving", extra={"address": f"http://{host}:{port}", "password": "yes" if found else "no"})
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10)
+        uvicorn.Server(config).run(sockets=[place])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        UsageError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"port {port} of {host} can't be listened on ({why}); take another --port") from error
 
 
 def application(options: Options, found: Credentials | None = None) -> "FastAPI":
@@ -96,21 +117,21 @@ def application(options: Options, found: Credentials | None = None) -> "FastAPI"
     if options.model:
         state = options.state or Path(options.out)
         backend: Backend = ModelBackend(model_class(options.model), state, _places(options), metrics)
-        return make_app(Parts(backend, Inbox(state / FILE), metrics, found))
+        return make_app(Parts(backend, Inbox(state / INBOX), metrics, found))
     store = Store.open(options.out)
     state = options.state or _state(store)
     backend = _run_backend(options, store, metrics)
-    return make_app(Parts(backend, Inbox(state / FILE), metrics, found, pictures_key(state), _pictures(store)))
+    return make_app(Parts(backend, Inbox(state / INBOX), metrics, found, pictures_key(state), _pictures(store)))
 
 
 def secrets(found: Credentials | None, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return what must never be logged."""
-    return [environment.get(name, "") for name in SECRETS] + ([found.password] if found is not None else [])
+    return [environment.get(name, "") for name in SECRETS] + [_token(), found.password if found is not None else ""]
 
 
 def _run_backend(options: Options, store: Store, metrics: Metrics) -> RunBackend:
     current = Current(store, Host(), options.run, told=lambda _: metrics.reloads.inc())
-    live = Live(_places(options), told=metrics.setups.inc)
+    live = Live(_places(options), requests=LIVE_REQUESTS, told=metrics.setups.inc)
     return RunBackend(current, live, Decisions.of(store), metrics)
 
 
@@ -118,8 +139,17 @@ def _places(options: Options) -> Places:
     root = options.document_root or (Path(os.environ[DOCUMENT_ROOT]) if os.environ.get(DOCUMENT_ROOT) else None)
     if root is not None and not root.is_dir():
         raise UsageError(f"the document root {root} is no folder; name the one that Label Studio serves local files from")
-    hosts = frozenset(host.lower() for host in options.allow_hosts)
-    return Places(document_root=root.absolute() if root else None, server=options.label_studio.rstrip("/"), hosts=hosts)
+    url = options.label_studio.rstrip("/")
+    token = _token()
+    return Places(
+        document_root=root.absolute() if root else None, server=url, auth=auth_of(url, token) if url and token else None,
+        hosts=frozenset(host.lower() for host in options.allow_hosts),
+    )  # fmt: skip
+
+
+def _token() -> str:
+    """Return the token for Label Studio, where there is one: images that it holds itself can't be had without."""
+    return find_token() if os.environ.get(KEY) or os.environ.get(KEY_FILE) else ""
 
 
 def _state(store: Store) -> Path:
@@ -128,12 +158,13 @@ def _state(store: Store) -> Path:
     return store.root.local / STATE
 
 
-def _pictures(store: Store) -> Callable[[str], Path | None]:
-    """Return what finds an image's thumbnail in the store."""
+def _pictures(store: Store) -> Callable[[str, bool], Path | None]:
+    """Return what finds the picture of an image that `shoal review open` wrote, small or large."""
+    pictures = Pictures(store.root / FOLDER)
 
-    def find(image: str) -> Path | None:
-        local = store.root.local
-        path = local / "thumbnails" / image[:2] / f"{image}.jpg" if local is not None else None
+    def find(image: str, large: bool) -> Path | None:
+        folder = pictures.root.local
+        path = folder / pictures.relative(image, large) if folder is not None else None
         return path if path is not None and path.is_file() else None
 
     return find

@@ -1,24 +1,28 @@
 """What a run says about its images now, in memory: read once a version, asked thousands of times."""
 
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shoal.catalogue import Run
 from shoal.decisions import NOISE
 from shoal.errors import UsageError
 from shoal.records import clustering, labelling, rescuing
 from shoal.sources import is_local, parent, stat
-from shoal.store.tables import content
 from shoal.text import plain
-from shoal_ls.service.neighbours import Near, Neighbours
+from shoal_ls.learning import Head
+from shoal_ls.learning.features import embeddings
+from shoal_ls.model_version import model_version
+from shoal_ls.service.neighbours import Near, Neighbours, learnt
 
 LONGEST_LABEL = 200
+TOGETHER = 20_000
+"""Images that a head looks at at once."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Snapshot:
         labels: name by cluster.
         places: id by path or URI.
         suggestions: by id of the noise image.
+        decided: ids of images whose cluster somebody confirmed or chose.
+        head: learnt from decisions, where there is one that is good.
+        ranks: what the head says of each image, by id.
     """
 
     run: Run
@@ -50,11 +57,14 @@ class Snapshot:
     labels: Mapping[int, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     suggestions: Mapping[str, Suggestion] = field(default_factory=dict)
+    decided: frozenset[str] = frozenset()
+    head: Head | None = None
+    ranks: Mapping[str, tuple[Near, ...]] = field(default_factory=dict)
 
     @cached_property
     def neighbours(self) -> Neighbours:
         """The clusters as vectors, for images that the run has not seen; read on first use."""
-        return Neighbours.of(self.run, self.clusters)
+        return Neighbours.of(self.run, self.clusters, self.head)
 
     @cached_property
     def root(self) -> str:
@@ -72,14 +82,22 @@ class Snapshot:
             return name
         return self.places.get(reference) or self.places.get(unquote(reference))
 
-    def own(self, image: str) -> tuple[Near, ...]:
-        """Return the cluster that an image of the run is in, and its membership; nothing for other images."""
+    def ranking(self, image: str) -> tuple[Near, ...]:
+        """Return the clusters that an image of the run may be in, the likeliest first; nothing for other images.
+
+        What somebody decided stands; else a head says it, where there is one; else it is the cluster that it is in.
+        """
         cluster = self.clusters.get(image)
-        return () if cluster is None else (Near(cluster, self.strengths.get(image, 0.0)),)
+        own = () if cluster is None else (Near(cluster, self.strengths.get(image, 0.0)),)
+        return own if image in self.decided else self.ranks.get(image, own)
 
 
-def take(run: Run) -> Snapshot:
+def take(run: Run, head: Head | None = None) -> Snapshot:
     """Read what a run says now.
+
+    Args:
+        run: at its current version.
+        head: that is current.
 
     Raises:
         UsageError: the run has no clusters.
@@ -97,8 +115,9 @@ def take(run: Run) -> Snapshot:
         for path in paths
     }
     return Snapshot(
-        run=run, version=_version(run, joined), clusters=dict(zip(ids, clusters, strict=True)),
+        run=run, version=model_version(run, head.version if head else ""), clusters=dict(zip(ids, clusters, strict=True)),
         strengths=dict(zip(ids, strengths, strict=True)), labels=labels, places=places, suggestions=_suggestions(run),
+        decided=_decided(run), head=head, ranks=_ranks(run, ids, head),
     )  # fmt: skip
 
 
@@ -106,9 +125,21 @@ def _columns(run: Run) -> list[str]:
     return ["cluster", "strength", *(["label"] if labelling(run.record) else [])]
 
 
-def _version(run: Run, joined: pa.Table) -> str:
-    """Return one content hash: the same clusters and labels have the same."""
-    return f"shoal-{hashlib.sha256(f'{run.id}/{content(joined)}'.encode()).hexdigest()[:12]}"
+def _decided(run: Run) -> frozenset[str]:
+    if run.version is None:
+        return frozenset()
+    reviewed = run.version_table("cluster")
+    return frozenset(reviewed.filter(pc.is_valid(reviewed["decided"]))["id"].to_pylist())
+
+
+def _ranks(run: Run, ids: Sequence[str], head: Head | None) -> dict[str, tuple[Near, ...]]:
+    """Return what a head says of each image, a part of them at a time: their vectors need not be in memory at once."""
+    ranks: dict[str, tuple[Near, ...]] = {}
+    for start in range(0, len(ids) if head is not None else 0, TOGETHER):
+        part = ids[start : start + TOGETHER]
+        if head is not None:
+            ranks.update(zip(part, learnt(head, embeddings(run, part)), strict=True))
+    return ranks
 
 
 def _labels(joined: pa.Table) -> dict[int, str]:

@@ -4,6 +4,9 @@ from shoal_ls.tasks.clusters import cluster_tasks
 from shoal_ls.tasks.drafts import TaskDraft
 from shoal_ls.tasks.images import doubtful, image_tasks
 from shoal_ls.tasks.rescues import asked, master, rescue_tasks
-from shoal_ls.tasks.said import Said, read
+from shoal_ls.tasks.said import Said, asked_about, read
 
-__all__ = ["Said", "TaskDraft", "asked", "cluster_tasks", "doubtful", "image_tasks", "master", "read", "rescue_tasks"]
+__all__ = [
+    "Said", "TaskDraft", "asked", "asked_about", "cluster_tasks", "doubtful", "image_tasks", "master", "read",
+    "rescue_tasks",
+]  # fmt: skip

@@ -11,6 +11,7 @@ import pyarrow as pa
 from shoal.catalogue import Run
 from shoal.errors import UsageError
 from shoal.records import clustering, labelling
+from shoal.reviewing.versions import base_of
 from shoal.sources import name_of
 from shoal.vectors import to_numpy
 from shoal_ls.tasks.markup import shown_label
@@ -154,8 +155,17 @@ class Said:
         return shown_label(self.labels.get(cluster), cluster)
 
 
+def asked_about(run: Run) -> Run:
+    """Return the run at the version that answers are applied to: the last one that was carried, else what was computed."""
+    start = base_of(run.versions)
+    return run.look(start.number if start else 0)
+
+
 def read(run: Run) -> Said:
     """Read what a run says about its clusters.
+
+    Args:
+        run: at the version that is asked about.
 
     Raises:
         UsageError: it has no clusters.
@@ -164,10 +174,11 @@ def read(run: Run) -> Said:
     made = run.record.step(name) if name else None
     if made is None:
         raise UsageError(f"run {run.id} has no clusters to review; run a pipeline with a `cluster` step")
-    rows = run.joined(["path", f"{name}.cluster", f"{made.sources['embedding']}.embedding"])
+    rows = run.joined(["path", "cluster", f"{made.sources['embedding']}.embedding"])
     rows = rows.rename_columns(["id", "path", "cluster", "embedding"])
     rows = rows.filter(pa.compute.is_valid(rows["cluster"]))
-    table = run.table(named).to_pylist() if named else []
+    labels = run.version_table("label") if run.version else run.table(named) if named else None
+    table = labels.to_pylist() if labels is not None else []
     twins = {row["cluster"] for row in table if row.get("first_label") and row["first_label"] != row["label"]}
     return Said(
         ids=rows["id"].to_pylist(),
