@@ -130,7 +130,7 @@ def secrets(found: Credentials | None, environment: Mapping[str, str] = os.envir
 
 
 def _run_backend(options: Options, store: Store, metrics: Metrics) -> RunBackend:
-    current = Current(store, Host(), options.run, told=lambda _: metrics.reloads.inc())
+    current = Current(store, Host(), options.run)
     live = Live(_places(options), requests=LIVE_REQUESTS, told=metrics.setups.inc)
     return RunBackend(current, live, Decisions.of(store), metrics)
 

@@ -4,21 +4,28 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
+from fastapi.testclient import TestClient
 
+import shoal
 from shoal.catalogue import Run
 from shoal.decisions import Answer, Change, Decisions
 from shoal.host import Host
 from shoal.reviewing import make_version
+from shoal.runner import RunOptions
 from shoal.store import Store
-from shoal_ls.learning import HeadRecord, Heads, rollback
+from shoal_ls.learning import HeadRecord, Heads, current_head, rollback
 from shoal_ls.learning.features import embedder
 from shoal_ls.learning.head import packed
 from shoal_ls.model_version import model_version
+from shoal_ls.service import current as currents
 from shoal_ls.service.controls import read_config
 from shoal_ls.service.current import Current
 from shoal_ls.service.predicting import Prediction, predict
+from shoal_ls.service.serving import Options, application
 from shoal_ls.service.snapshot import Snapshot
-from tests.label_studio.service.conftest import CHOICE_CONFIG, image_task, members
+from tests.cli.conftest import pictures
+from tests.label_studio.service.conftest import CHOICE_CONFIG, image_task, members, wait_until
 
 OPINION = 2
 """The cluster that the test's head takes every image for."""
@@ -64,6 +71,31 @@ def test_predictions_follow_a_head_and_go_back_with_it(out: Path, run: Run) -> N
     assert followed.refresh()
     assert followed.snapshot.version == plain.version
     assert chosen(followed.snapshot, image)[0] == "cluster:0"
+
+
+def test_a_head_is_trained_by_itself_after_enough_decisions_and_served(
+    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(currents, "SECONDS", 0.1)
+    monkeypatch.setenv("SHOAL_MLFLOW", "off")
+    pictures(tmp_path / "photos", 60)
+    run = shoal.run(small_store / "small.yaml", tmp_path / "photos", tmp_path / "out", options=RunOptions(where="local"))
+    images = members(run)
+    moves = [Change(kind="move", cluster=0, images=(image,), to=1) for image in images[0][::2]]
+    keeps = [Change(kind="keep", cluster=number, images=tuple(images[number])) for number in (1, 2)]
+    with TestClient(application(Options(str(tmp_path / "out")))) as client:
+        before = client.post("/setup", json={}).json()["model_version"]
+        at = "2026-01-01T00:00:00.000Z"
+        answer = Answer(run=run.id, surface="s", key="1", at=at, task="cluster:0", changes=(*moves, *keeps))
+        Decisions.of(run.store).record([answer])
+        make_version(run)
+        wait_until(lambda: Heads(run.store, run.id).records() != [], 90)
+        (record,) = Heads(run.store, run.id).records()
+        head = current_head(run.store, run.id)
+        assert (head is not None) == record.better
+        wanted = model_version(run.look(), head.version if head else "")
+        wait_until(lambda: client.post("/setup", json={}).json()["model_version"] == wanted, 30)
+        assert wanted != before
 
 
 def test_what_somebody_decided_counts_more_than_what_a_head_says(out: Path, run: Run) -> None:
