@@ -66,6 +66,7 @@ class RunBackend:
 
     def _newer(self, snapshot: Snapshot) -> None:
         self._metrics.reloads.inc()
+        self._live.warm(snapshot)
         self._teacher.look(snapshot)
 
     def versions(self) -> list[str]:
