@@ -1,12 +1,15 @@
 """The client against the real server: tokens, pages, imports that are counted, and every failure one sentence."""
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from shoal.errors import UsageError
 from shoal_ls.client import Server, find_token
-from shoal_ls.errors import Gone, ServerError
+from shoal_ls.errors import Gone, ServerError, refused
 from tests.label_studio.server import EMAIL, LabelStudio, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -120,3 +123,51 @@ def test_a_stopped_server_is_told() -> None:
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(UsageError, match="is no address of Label Studio"):
         Server.connect(url, token="x")
+
+
+def test_a_server_that_takes_too_long_is_told(label_studio: LabelStudio) -> None:
+    with (
+        Server.connect(label_studio.url, token=label_studio.token, timeout=0.001) as server,
+        pytest.raises(ServerError, match="took too long to list its users; give the same command again"),
+    ):
+        server.users()
+
+
+def test_a_web_page_where_an_answer_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "api" / "version").mkdir(parents=True)
+    (tmp_path / "api" / "version" / "index.html").write_text("<h1>welcome</h1>")
+    pages = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=pages.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{pages.server_port}"
+    try:
+        with (
+            Server.connect(url, token="x") as server,
+            pytest.raises(ServerError, match="did not answer as Label Studio does"),
+        ):
+            server.version()
+    finally:
+        pages.shutdown()
+        pages.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, {"detail": "You do not have permission"}, "the token's user may not read it on URL (403: You do not have"),
+        (413, None, "URL could not read it (413); that is too large for it or for a proxy before it: raise their limit"),
+        (429, None, "it asks for fewer requests: wait and give the same command again"),
+        (500, {"detail": "x\x1b[31m"}, "URL could not read it (500: x); its log says why; then give the same command again"),
+        (400, {"validation_errors": {"title": ["too long"]}}, "URL could not read it (400: title: ['too long'])"),
+    ],
+)
+def test_what_a_server_refuses_is_one_sentence(status: int, body: object, words: str) -> None:
+    told = refused("URL", status, body, "read it")
+    assert words in str(told)
+    assert told.status == status
