@@ -195,7 +195,7 @@ Addresses = LocalFiles | Signed | Bucket
 
 def signed_key(folder: Path) -> bytes:
     """Return the key of the backend that serves a store."""
+    from shoal_ls.service import STATE
     from shoal_ls.service.pictures import pictures_key
-    from shoal_ls.service.serving import STATE
 
     return pictures_key(folder / STATE)

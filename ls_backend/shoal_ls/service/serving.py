@@ -13,6 +13,7 @@ from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.store import Store
 from shoal_ls.client import KEY, KEY_FILE, auth_of, find_token
+from shoal_ls.service import STATE
 from shoal_ls.service.app import Parts, make_app
 from shoal_ls.service.auth import Credentials, check_open, credentials
 from shoal_ls.service.backend import Backend, RunBackend
@@ -36,9 +37,6 @@ LIVE_REQUESTS = 16
 
 BACKLOG = 2048
 """Connections that may wait to be taken."""
-
-STATE = "backend"
-"""Folder of the store that holds the inbox and the key of pictures."""
 
 SECRETS = (
     KEY, "SHOAL_BACKEND_PASSWORD", "SHOAL_PICTURES_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
