@@ -5,6 +5,7 @@ import hmac
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -36,18 +37,26 @@ def pictures_key(folder: Path) -> bytes:
     if named:
         return named.encode()
     path = folder / KEY_FILE
+    if not path.exists():
+        _make_key(path)
+    return secret_of(path).encode()
+
+
+def _make_key(path: Path) -> None:
+    """Make a key's file, whole before it has its name: a service and a command may ask for it at once."""
+    new = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return secret_of(path).encode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(new, path)
     except OSError as error:
         raise StoreError(f"{path} can't be made ({error.strerror}); set {VARIABLE} instead") from error
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32))
-        file.flush()
-        os.fsync(handle)
-    return secret_of(path).encode()
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def picture_url(base: str, image: str, key: bytes) -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,13 @@ def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("SHOAL_PICTURES_KEY", "shared")
     assert pictures_key(tmp_path) == b"shared"
     assert os.listdir(tmp_path) == []
+
+
+def test_who_asks_for_the_key_at_once_gets_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: pictures_key(tmp_path / "state"), range(32)))
+    assert len(keys) == 1
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["pictures.key"], "nothing half made is left"
 
 
 def test_a_picture_is_given_by_its_signed_address_only(locked: TestClient, out: Path, run: Run) -> None:
