@@ -72,6 +72,7 @@ class Terminal:
         self.seen = b""
         self.pid, self.handle = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # on a terminal nobody ignores it; who began the tests may
             os.chdir(cwd)
             os.environ.update(COLUMNS=str(columns), LINES="40", TERM="xterm", SHOAL_MLFLOW="off")
             os.execv(SHOAL[0], [*SHOAL, *arguments])
@@ -97,6 +98,14 @@ class Terminal:
     def text(self) -> str:
         """What was written, without escapes."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen.decode(errors="replace"))
+
+    def waits(self) -> None:
+        """Wait until the command sleeps: between its question and its reading Python would keep a signal to itself."""
+        asleep = 0
+        while asleep < 5:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            asleep = asleep + 1 if state == "S" else 0
+            time.sleep(0.02)
 
     def write(self, text: str) -> None:
         """Type."""
@@ -143,6 +152,7 @@ def test_ctrl_c_is_one_sentence_and_code_1(fresh: Made, made: Made, command: lis
     else:
         terminal = Terminal(fresh.folder, "organize", str(made.out), "--to", "sorted")
         terminal.read(until="[y/N]")
+        terminal.waits()
     terminal.write("\x03")
     text = terminal.read()
     assert terminal.code() == 1

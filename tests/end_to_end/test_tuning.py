@@ -124,13 +124,17 @@ def test_sigkill_loses_no_finished_candidate(command: list[str], out: Path, tmp_
     assert rows(folder) == rows(out)
 
 
+HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""Who runs tests in the background ignores Ctrl-C, and so would what they start."""
+
+
 def test_ctrl_c_says_that_the_same_command_goes_on(command: list[str], out: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     for name in ("rows", "index"):
         shutil.copytree(out / name, folder / name)
     shutil.copy(out / "shoal.json", folder)
     child = subprocess.Popen(
-        [sys.executable, "-c", "from shoal.cli import main; main()", *command, "--out", str(folder)],
+        [sys.executable, "-c", f"{HEARS}; from shoal.cli import main; main()", *command, "--out", str(folder)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "SHOAL_MLFLOW": "off"},
     )  # fmt: skip
     table = folder / "tuning" / "tuning_results_all.csv"
