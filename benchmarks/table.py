@@ -10,7 +10,7 @@ from common import RESULTS, ROOT, Figure
 PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
     "embedding", "incremental", "structural", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup",
-    "report", "label_studio_open",
+    "report", "label_studio_open", "label_studio_backend",
 )  # fmt: skip
 HEAD = """\
 # Benchmarks

@@ -92,6 +92,19 @@ def test_benchmark_of_opening_runs(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_benchmark_of_the_backend_runs_without_an_error_or_a_lost_event(tmp_path: Path) -> None:
+    trials = benchmark("label_studio_backend", tmp_path / "result.json")["trials"]
+    assert trials["crowd"]["count"] >= trials["crowd"]["clients"] == 50
+    assert (trials["crowd"]["errors"], trials["crowd"]["lost"]) == (0, 0)
+    killed = trials["killed"]
+    assert killed["kills"] == 2
+    assert killed["unanswered"] >= 1, "it was killed while events were sent"
+    assert killed["answered"] + killed["unanswered"] == killed["events"] == 60
+    assert (killed["lost"], killed["twice"]) == (0, 0)
+
+
+@pytest.mark.slow
 def test_pictures_are_the_same_every_time_and_all_different(photographs: Path, tmp_path: Path) -> None:
     code = f"""
 import sys; sys.path.insert(0, {str(BENCHMARKS)!r})

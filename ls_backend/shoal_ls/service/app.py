@@ -17,7 +17,7 @@ from shoal_ls.service.auth import Credentials
 from shoal_ls.service.backend import Backend
 from shoal_ls.service.draining import Drain
 from shoal_ls.service.events import events, parse
-from shoal_ls.service.gate import Gate, TooLarge, body_of
+from shoal_ls.service.gate import MAX_PREDICT, Gate, TooLarge, body_of
 from shoal_ls.service.inbox import Inbox, InboxFull
 from shoal_ls.service.live import Busy
 from shoal_ls.service.metrics import CONTENT_TYPE, Metrics
@@ -116,7 +116,7 @@ def _add_model(app: FastAPI, parts: Parts) -> None:
 
     @app.post("/predict")
     async def predict(request: Request) -> JSONResponse:
-        asked = parse(await body_of(request))
+        asked = await run_in_threadpool(parse, await body_of(request, MAX_PREDICT))
         tasks = asked.get("tasks")
         if not isinstance(tasks, list):
             raise UsageError("the request has no list of `tasks`; send what Label Studio sends to /predict")

@@ -14,6 +14,7 @@ from shoal_ls.service.live import Busy, Live
 from shoal_ls.service.metrics import Metrics
 from shoal_ls.service.predicting import Prediction, Unseen, config_of, predict
 from shoal_ls.service.snapshot import Snapshot
+from shoal_ls.service.teaching import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class RunBackend:
 
     def __init__(self, current: Current, live: Live, decisions: Decisions, metrics: Metrics) -> None:
         """Take the parts."""
-        self._current, self._live, self._metrics = current, live, metrics
+        self._current, self._live, self._metrics, self._teacher = current, live, metrics, Teacher()
         self._record = recorder(decisions)
 
     def handle(self, found: Sequence[Kept]) -> Mapping[int, State]:
@@ -54,12 +55,19 @@ class RunBackend:
 
     def start(self) -> None:
         """Set the embedder up and begin to look for newer versions."""
-        self._current.start()
+        self._teacher.look(self._current.snapshot)
+        self._current.start(self._newer)
         self._live.warm(self._current.snapshot)
 
     def stop(self) -> None:
-        """End the look-out."""
+        """End the look-out, and a training that goes on."""
         self._current.stop()
+        self._teacher.stop()
+
+    def _newer(self, snapshot: Snapshot) -> None:
+        self._metrics.reloads.inc()
+        self._live.warm(snapshot)
+        self._teacher.look(snapshot)
 
     def versions(self) -> list[str]:
         """Return the version that is served."""

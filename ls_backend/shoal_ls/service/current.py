@@ -20,39 +20,38 @@ log = logging.getLogger(__name__)
 class Current:
     """Holds the snapshot that predictions are made from; another takes its place whole."""
 
-    def __init__(
-        self, store: Store, host: Host, run: str | None = None, *, seconds: float | None = None,
-        told: Callable[[Snapshot], object] = lambda snapshot: None,
-    ) -> None:  # fmt: skip
+    def __init__(self, store: Store, host: Host, run: str | None = None) -> None:
         """Take a store, and the run that is asked for.
 
         Args:
             store: that holds the run.
             host: plugins.
             run: name or its beginning; None follows the last that ended well.
-            seconds: between two looks.
-            told: hears each snapshot that takes another's place.
 
         Raises:
             UsageError: there is no such run, or it has no clusters.
         """
-        self._store, self._host, self._told = store, host, told
-        self._seconds = SECONDS if seconds is None else seconds
+        self._store, self._host = store, host
         self._pinned = open_run(store, host, run).id if run else None
         self._listed: tuple[Sequence[str], str] = ((), "")
         self._seen = self._state()
         self.snapshot = self._take(self._seen)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="reload", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin to look for something newer."""
+    def start(self, told: Callable[[Snapshot], object]) -> None:
+        """Begin to look for something newer.
+
+        Args:
+            told: hears each snapshot that takes another's place.
+        """
+        self._thread = threading.Thread(target=self._watch, args=(told,), name="reload", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Look no more."""
         self._stopped.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
 
     def refresh(self) -> bool:
@@ -61,13 +60,13 @@ class Current:
         if state == self._seen:
             return False
         self.snapshot, self._seen = self._take(state), state
-        self._told(self.snapshot)
         return True
 
-    def _watch(self) -> None:
-        while not self._stopped.wait(self._seconds):
+    def _watch(self, told: Callable[[Snapshot], object]) -> None:
+        while not self._stopped.wait(SECONDS):
             try:
-                self.refresh()
+                if self.refresh():
+                    told(self.snapshot)
             except Exception as error:  # what is served stays; the next look may go better
                 log.error("the newest version can't be read", extra={"reason": f"{type(error).__name__}: {error}"})
 

@@ -3,9 +3,10 @@
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from shoal.decisions import Answer, Decisions, Surface
+from shoal.decisions import Answer, Decisions
 from shoal_ls.annotations import read_annotation
 from shoal_ls.service.inbox import Inbox, Kept, State
 
@@ -75,8 +76,7 @@ def recorder(decisions: Decisions) -> Handler:
     def record(found: Sequence[Kept]) -> dict[int, State]:
         said = {kept.number: _said(kept) for kept in found if not kept.event.deleted}
         decisions.record(answer for answer in said.values() if answer is not None)
-        surfaces = decisions.surfaces()
-        gone = {kept.number: _taken_back(kept, surfaces, decisions) for kept in found if kept.event.deleted}
+        gone = _taken_back([kept for kept in found if kept.event.deleted], decisions)
         decisions.record(answer for answer in gone.values() if answer is not None)
         return {number: "left" if answer is None else "recorded" for number, answer in (said | gone).items()}
 
@@ -89,17 +89,22 @@ def _said(kept: Kept) -> Answer | None:
     return read_annotation(said["task"].get("data"), said["annotation"])
 
 
-def _taken_back(kept: Kept, surfaces: Sequence[Surface], decisions: Decisions) -> Answer | None:
-    """Return the answer that was taken back: the webhook gives nothing but its number and the project."""
-    owners = [surface for surface in surfaces if surface.remote and surface.remote == kept.event.project]
-    for surface in owners if len(owners) == 1 else ():  # projects of two servers may have the same number
-        revisions = [
-            answer
-            for answer in decisions.revisions(surface.run)
-            if answer.surface == surface.key and answer.key == kept.event.key
-        ]
-        if revisions:
-            last = revisions[-1]
-            at = max(kept.received, last.at)  # clocks differ, and what is taken back comes last
-            return last.model_copy(update={"at": at, "deleted": True, "changes": (), "note": ""})
-    return None
+def _taken_back(found: Sequence[Kept], decisions: Decisions) -> dict[int, Answer | None]:
+    """Return the answers that were taken back: a webhook gives nothing but their number and the project.
+
+    None leaves one to polling: it was never heard of, or projects of two servers have that number.
+    """
+    if not found:
+        return {}
+    surfaces = decisions.surfaces()
+    projects = Counter(surface.remote for surface in surfaces)
+    owners = {surface.remote: surface.key for surface in surfaces if surface.remote and projects[surface.remote] == 1}
+    runs = {surface.run for surface in surfaces}
+    known = {(answer.surface, answer.key): answer for run in runs for answer in decisions.revisions(run)}
+    last = {kept: known.get((owners.get(kept.event.project, ""), kept.event.key)) for kept in found}
+    return {kept.number: None if answer is None else _deleted(answer, kept) for kept, answer in last.items()}
+
+
+def _deleted(answer: Answer, kept: Kept) -> Answer:
+    at = max(kept.received, answer.at)  # clocks differ, and what is taken back comes last
+    return answer.model_copy(update={"at": at, "deleted": True, "changes": (), "note": ""})

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_BODY = 32 * 2**20
 """Bytes of a request; Label Studio sends at most 5,000 annotations at once."""
+MAX_PREDICT = 256 * 2**20
+"""The same of `/predict`: all tasks of a project come at once, and those of 10,000 clusters have 100 MB."""
 
 OPEN = ("/", "/health")
 SIGNED = "/pictures/"

@@ -73,10 +73,11 @@ class Live:
         self._vectors: OrderedDict[tuple[Embedder, str], Vector] = OrderedDict()
 
     def warm(self, snapshot: Snapshot) -> None:
-        """Set the embedder up before anybody asks; what is wrong with it is told with the first answer."""
+        """Read the clusters' vectors and set the embedder up before anybody asks; what is wrong is told with the answers."""
         try:
+            stage = snapshot.neighbours.embedder
             with self._model:
-                self._set_up(snapshot.neighbours.embedder)
+                self._set_up(stage)
         except Exception as error:  # an embedder may raise anything; predictions from the store need none
             log.warning("no live predictions", extra={"reason": f"{type(error).__name__}: {error}"})
 

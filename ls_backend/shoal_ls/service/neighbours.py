@@ -1,6 +1,6 @@
 """The clusters of a run as vectors: which are nearest to an image that the run has not seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEAREST = 5
 """Clusters that an image is ranked among."""
+TOGETHER = 20_000
+"""Vectors that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,25 @@ class Neighbours:
         import numpy as np
 
         stage = embedder(run)
-        members = np.array(list(clusters.values()), dtype=np.int64)
-        vectors = unit_length(embeddings(run, list(clusters)))
-        numbers = sorted({int(number) for number in members if number >= 0})
-        means = [vectors[members == number].mean(axis=0, dtype=np.float64) for number in numbers]
-        centroids = np.array(means, dtype=np.float32).reshape(len(numbers), vectors.shape[1])
-        return cls(stage, tuple(numbers), unit_length(centroids), head)
+        numbers = sorted({number for number in clusters.values() if number >= 0})
+        sums = np.zeros((len(numbers), stage.size))
+        for vectors, part in vectors_of(run, [image for image, number in clusters.items() if number >= 0]):
+            places = np.searchsorted(numbers, [clusters[image] for image in part])
+            np.add.at(sums, places, unit_length(vectors).astype(np.float64))
+        return cls(stage, tuple(numbers), unit_length(sums.astype(np.float32)), head)
 
     def rank(self, vectors: "NDArray[np.float32]") -> list[tuple[Near, ...]]:
         """Return, for each vector, the likeliest clusters, the likeliest first."""
         if self.head is not None:
             return learnt(self.head, vectors)
         return _first(self.numbers, unit_length(vectors) @ self.centroids.T)
+
+
+def vectors_of(run: Run, ids: Sequence[str]) -> "Iterator[tuple[NDArray[np.float32], Sequence[str]]]":
+    """Yield the vectors of images and their ids, a part at a time: all of a large run need not be in memory at once."""
+    for start in range(0, len(ids), TOGETHER):
+        part = ids[start : start + TOGETHER]
+        yield embeddings(run, part), part
 
 
 def learnt(head: Head, vectors: "NDArray[np.float32]") -> list[tuple[Near, ...]]:

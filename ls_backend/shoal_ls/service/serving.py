@@ -34,6 +34,9 @@ DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
 LIVE_REQUESTS = 16
 """Requests with images that the run has not seen, at once; the next is told to come again."""
 
+BACKLOG = 2048
+"""Connections that may wait to be taken."""
+
 STATE = "backend"
 """Folder of the store that holds the inbox and the key of pictures."""
 
@@ -100,9 +103,15 @@ def listening(host: str, port: int) -> socket.socket:
         UsageError: the port is taken, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends without delay only on sockets that say they are TCP; on others an answer waits 40 ms for an ACK.
+    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=family)
+        place.bind((host, port))
+        place.listen(BACKLOG)
+        return place
     except OSError as error:
+        place.close()
         why = error.strerror or error
         raise UsageError(f"port {port} of {host} can't be listened on ({why}); take another --port") from error
 
@@ -130,7 +139,7 @@ def secrets(found: Credentials | None, environment: Mapping[str, str] = os.envir
 
 
 def _run_backend(options: Options, store: Store, metrics: Metrics) -> RunBackend:
-    current = Current(store, Host(), options.run, told=lambda _: metrics.reloads.inc())
+    current = Current(store, Host(), options.run)
     live = Live(_places(options), requests=LIVE_REQUESTS, told=metrics.setups.inc)
     return RunBackend(current, live, Decisions.of(store), metrics)
 

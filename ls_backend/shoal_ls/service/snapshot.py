@@ -16,13 +16,10 @@ from shoal.records import clustering, labelling, rescuing
 from shoal.sources import is_local, parent, stat
 from shoal.text import plain
 from shoal_ls.learning import Head
-from shoal_ls.learning.features import embeddings
 from shoal_ls.model_version import model_version
-from shoal_ls.service.neighbours import Near, Neighbours, learnt
+from shoal_ls.service.neighbours import Near, Neighbours, learnt, vectors_of
 
 LONGEST_LABEL = 200
-TOGETHER = 20_000
-"""Images that a head looks at at once."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +130,11 @@ def _decided(run: Run) -> frozenset[str]:
 
 
 def _ranks(run: Run, ids: Sequence[str], head: Head | None) -> dict[str, tuple[Near, ...]]:
-    """Return what a head says of each image, a part of them at a time: their vectors need not be in memory at once."""
+    """Return what a head says of each image."""
     ranks: dict[str, tuple[Near, ...]] = {}
-    for start in range(0, len(ids) if head is not None else 0, TOGETHER):
-        part = ids[start : start + TOGETHER]
-        if head is not None:
-            ranks.update(zip(part, learnt(head, embeddings(run, part)), strict=True))
+    if head is not None:
+        for vectors, part in vectors_of(run, ids):
+            ranks.update(zip(part, learnt(head, vectors), strict=True))
     return ranks
 
 

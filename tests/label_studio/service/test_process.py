@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,18 @@ def test_a_stop_lets_what_came_be_written(process: Process, run: Run) -> None:
     process.end(signal.SIGTERM)
     process.start()
     wait_until(lambda: len(Decisions.of(run.store).answers(run.id)) == 5)
+
+
+def test_small_answers_do_not_wait_for_the_network(process: Process) -> None:
+    process.start()
+    took = []
+    body = b'{"tasks": [' + b'{"data": {}}, ' * 400 + b"null]}"
+    with httpx.Client(base_url=process.url, trust_env=False) as client:
+        for _ in range(30):
+            began = time.perf_counter()
+            assert client.post("/predict", content=body).status_code == 200
+            took.append(time.perf_counter() - began)
+    assert sorted(took)[5] < 0.035, "a delayed ACK takes 40 ms, every time"
 
 
 def test_it_listens_on_this_machine_only(process: Process) -> None:
