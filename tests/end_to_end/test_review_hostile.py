@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from shoal.text import plain
 from shoal_ls.annotations import read_annotation
 from shoal_ls.client import Server
 from shoal_ls.projects import Options, open_review
+from shoal_ls.tasks import read
 from shoal_ls.tasks.markup import LONGEST_LABEL
 from tests.end_to_end.hostile_stages import LABELS
 from tests.label_studio.browser import CHROMIUM, Reviewer, reviewing
@@ -98,7 +98,9 @@ def test_lists_of_tasks(reviewer: Reviewer, projects: dict[str, int]) -> None:
         assert reviewer.page.locator("img[src=x]").count() == 0
 
 
-def test_names_of_clusters_and_files(reviewer: Reviewer, projects: dict[str, int], label_studio: LabelStudio) -> None:
+def test_names_of_clusters_and_files(
+    reviewer: Reviewer, projects: dict[str, int], run: Run, label_studio: LabelStudio
+) -> None:
     names: set[str] = set()
     for place, task in enumerate(tasks(label_studio, projects["clusters"])):
         reviewer.open_task(projects["clusters"], task)
@@ -112,7 +114,10 @@ def test_names_of_clusters_and_files(reviewer: Reviewer, projects: dict[str, int
         names |= set(reviewer.page.locator(".htx-ranker-item span").all_inner_texts())
         assert place < len(LABELS)
     shown = {name.removeprefix("far ").removeprefix("border ") for name in names}
-    assert {plain(Path(name).name, 80) for name in HOSTILE} <= shown
+    clustered = read(run)
+    members = {plain(clustered.names[row], 80) for rows in clustered.members.values() for row in rows}
+    assert shown == members
+    assert len(members & {plain(name, 80) for name in HOSTILE}) >= 3
 
 
 def test_suggestions_and_single_images(reviewer: Reviewer, projects: dict[str, int], label_studio: LabelStudio) -> None:
