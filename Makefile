@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 OUT ?= out
 SORTED ?= $(OUT)-sorted
 PHOTOS ?=
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# The first import of umap compiles for a quarter of a minute and keeps what it compiled.
+COMPILE := $(BIN)/python -W ignore -c "import umap"
+# Tests side by side, a thread for each: more threads than cores wait for each other.
+FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo review-demo test test-vllm lint check docs bench clean
 
@@ -15,7 +20,7 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) (some minutes the first time)"
 	$(PIP) -e .
-	@$(BIN)/python -W ignore -c "import umap" # its first import compiles for a quarter of a minute
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.installed-review: $(VENV)/.installed
@@ -27,6 +32,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) "torch==2.13.0"
 	$(PIP) -e ".[dev,cluster,fast,label-studio,openai,structural,texts,timm,transformers]"
 	@.ci/system-packages
+	@$(COMPILE)
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-review
 
 # The Label Studio server can't share an environment with the rest: it wants older versions of much. Some tests start it.
@@ -62,7 +68,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python -m shoal.docs --check
 
 test: lint $(LABEL_STUDIO)/.installed
-	$(BIN)/python -m pytest -m "not slow and not vllm" -q
+	$(FAST) -m "not slow and not vllm" -q
 	$(BIN)/python -m pytest -m "slow and not vllm" -q
 
 # vLLM can't share an environment with the rest: it wants other versions of transformers and NumPy. Built for CPUs, it needs

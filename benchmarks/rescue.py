@@ -83,8 +83,8 @@ def arguments() -> argparse.Namespace:
 def prepare(folder: Path, work: Path) -> Photos:
     """Run `quickstart` over the photos and say of each what there is to say."""
     shoal_run("quickstart", folder, "--out", work / "out")
-    rows = shoal.open(work / "out").joined(["path", "cluster", "embed.embedding", "tags.probabilities"])
-    rows = rows.rename_columns(["id", "path", "cluster", "embedding", "probabilities"])
+    rows = shoal.open(work / "out").joined(["path", "paths", "cluster", "embed.embedding", "tags.probabilities"])
+    rows = rows.rename_columns(["id", "path", "paths", "cluster", "embedding", "probabilities"])
     rows = rows.append_column("caption", mapped(CaptionTags(), rows)["caption"])
     rows = rows.append_column("keywords", mapped(Words(), rows)["keywords"])
     return Photos(rows, np.array([Path(path).parent.name for path in rows["path"].to_pylist()]))

@@ -17,8 +17,9 @@ HEAD = """\
 
 `make bench` measures again and writes this page from `benchmarks/results/*.json`, which hold each trial; what is measured
 and how stands at the head of each program in `benchmarks/`. Programs that are compared take turns in fresh processes, so
-that a noisy minute hurts all alike, and figures are medians. "shoal / another" says how many times faster shoal is, where
-it does not say otherwise.
+that a noisy minute hurts all alike, and figures are medians. Where other programs ran meanwhile it says how many cores they
+used; a "quiet machine" had nothing else to do. "shoal / another" says how many times faster shoal is, where it does not say
+otherwise.
 """
 
 
@@ -72,7 +73,9 @@ def where(result: dict[str, Any]) -> str:
         parts[1:1] = [str(facts["architecture"]), f"{facts['memory_gib']:g} GiB"]
     said = ", ".join(parts)
     kinds = [part for part in (result, *result.values()) if isinstance(part, dict) and "quiet" in part]
-    if not all(part["quiet"] for part in kinds):
+    if kinds and all(part["quiet"] for part in kinds):
+        said += ", a quiet machine"
+    elif kinds:
         said += f"; others used {max(part['others_median_cores'] for part in kinds):g} cores meanwhile"
     return said
 

@@ -1,7 +1,7 @@
-"""Real data for the tests: fetched once, kept outside the checkout's history."""
+"""Real data for the tests: fetched once, kept outside the checkout's history, by one of the processes that run tests."""
 
+import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -9,31 +9,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.label_studio.server import LabelStudio, fresh
 
 ROOT = Path(__file__).parents[1]
 Shoal = Callable[..., "subprocess.CompletedProcess[str]"]
 
+with contextlib.suppress(ModuleNotFoundError):  # the environment of vLLM has no Hypothesis
+    from hypothesis import settings
+
+    # Every test has its timeout; a deadline an example would fail where other tests have the cores.
+    settings.register_profile("patient", settings.default, deadline=None)
+    settings.load_profile("patient")
+
 
 @pytest.fixture(scope="session")
 def cache(request: pytest.FixtureRequest) -> Path:
     """Folder that outlives a test run: SHOAL_TEST_CACHE, else pytest's own cache."""
     named = os.environ.get("SHOAL_TEST_CACHE")
-    return Path(named) if named else Path(str(request.config.cache.mkdir("shoal")))  # type: ignore[union-attr]
+    folder = Path(named) if named else Path(str(request.config.cache.mkdir("shoal")))  # type: ignore[union-attr]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def photo_set(cache: Path) -> Path:
     """The 214 labelled photographs of the demo, a folder a class."""
     folder = cache / "photos"
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "fetch_photos.py"), str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    command = [sys.executable, str(ROOT / "examples" / "fetch_photos.py"), str(folder)]
+    with FileLock(cache / "photos.lock"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if len(list(folder.rglob("*.webp"))) != 214:
         pytest.fail(f"the photo set can't be fetched: {done.stdout}{done.stderr}")
     return folder
@@ -45,7 +51,8 @@ def yolo_set(photo_set: Path, cache: Path) -> Path:
     folder = cache / "yolo"
     command = [sys.executable, str(ROOT / "examples" / "compose_yolo.py"), str(folder), "--missing", "7"]
     command += ["--photos", str(photo_set), "--downloads", str(cache / "stamps")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    with FileLock(cache / "yolo.lock"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         pytest.fail(f"the YOLO set can't be composed: {done.stdout}{done.stderr}")
     return folder
@@ -58,13 +65,13 @@ PILLOW = "12.0.0"
 def corpus(cache: Path) -> list[Path]:
     """Pillow's own 1,058 test files, good, odd and malicious, out of its source package; fetched once."""
     folder = cache / f"pillow-{PILLOW}" / "images"
-    if not folder.is_dir():
-        _fetch_corpus(cache)
+    with FileLock(cache / "pillow.lock"):
+        if not folder.is_dir():
+            _fetch_corpus(cache)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _fetch_corpus(cache: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--no-binary", ":all:", f"pillow=={PILLOW}", "--dest", str(cache)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
@@ -82,12 +89,6 @@ def _fetch_corpus(cache: Path) -> None:
     if not target.exists():
         unpacked.rename(target)
     archive.unlink()
-
-
-@pytest.fixture
-def photos_copy(photo_set: Path, tmp_path: Path) -> Path:
-    """A copy of the photo set that a test may change."""
-    return Path(shutil.copytree(photo_set, tmp_path / "photos"))
 
 
 @pytest.fixture(scope="session")

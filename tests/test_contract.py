@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shoal.builtins import BUILTINS
+from shoal.builtins import BUILTINS, COMMANDS
 from shoal.contract import Context, Stage
 from shoal.host import Host
 from shoal.kinds import KINDS
@@ -25,7 +25,7 @@ def titled(function: Callable[..., Any]) -> Any:
 
 def test_every_built_in_loads() -> None:
     assert HOST.broken == []
-    assert len(HOST.plugins) == len(BUILTINS)
+    assert len(HOST.plugins) == len(BUILTINS) + len(COMMANDS)
 
 
 def test_there_is_a_built_in_of_every_kind() -> None:

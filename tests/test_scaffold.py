@@ -65,9 +65,13 @@ def test_an_editable_install_follows_the_source(package: Path, tmp_path: Path) -
     assert done.stdout == "shoal_hue\n", done.stderr
 
 
-def test_it_is_clean_and_typed(package: Path) -> None:
+def test_it_is_clean(package: Path) -> None:
     for command in (("ruff", "check", "--no-cache", "."), ("ruff", "format", "--no-cache", "--check", ".")):
         run(*command, cwd=package)
+
+
+@pytest.mark.slow
+def test_it_is_typed(package: Path) -> None:
     assert "no issues" in run("mypy", "--cache-dir", os.devnull, cwd=package, path=package)
 
 

@@ -40,7 +40,7 @@ def serve(
         typer.Option(metavar="MODULE:CLASS", help="Serve a model written for Label Studio's own backend instead of a run."),
     ] = "",
 ) -> None:
-    """Serve predictions to Label Studio, and hear what its reviewers decide.
+    """Serve predictions to Label Studio and hear its reviewers.
 
     Add http://HOST:PORT as a model in a project's settings, and http://HOST:PORT/webhook as its webhook.
     """

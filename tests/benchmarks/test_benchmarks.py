@@ -34,7 +34,7 @@ def benchmark(name: str, out: Path, *words: str | Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize("name", ["captions", "embedding", "incremental", "startup", "structural", "tuning"])
 def test_benchmarks_with_pictures_run(name: str, photographs: Path, tmp_path: Path) -> None:
     result = benchmark(name, tmp_path / "result.json", "--cache", tmp_path / "cache", "--photos", photographs)

@@ -23,7 +23,7 @@ def _commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[str]:
 
 COMMANDS = sorted(_commands(get_command(build())))
 GROUPS = {"review"}
-PRINTS_NO_DATA = {"schema"}  # is JSON anyway
+PRINTS_NO_DATA = {"schema", "serve"}  # the one is JSON anyway, the other writes a log, which is JSON too
 HEAVY = ("pyarrow", "pydantic", "ray", "numpy", "rich", "yaml")
 SECONDS = 0.5
 START = f"""

@@ -22,9 +22,9 @@ FILES = {
 WITH_TAGS = ("--set", "caption=tags")
 NAMES = {
     "monuments": ("monument", "building", "palace"), "tools": ("tool",), "fishes": ("fish",), "animal": ("animal", "mammal"),
-    "music": ("stage", "concert", "music"), "renewable": ("power station", "solar", "crane", "tower"),
+    "music": ("stage", "concert", "music"), "renewable": ("power station", "solar", "crane", "tower"), "planet": ("planet",),
 }  # fmt: skip
-"""Words that people accept for a class. There is none for planets: ImageNet has no such class."""
+"""Words that people accept for a class. ImageNet has none for planets: their file names have."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,33 @@ def test_labels_name_their_class(run: Run) -> None:
         found = [row["label"] or "" for row in rows if Path(row["path"]).parent.name == name]
         fitting = [label for label in found if any(word in label for word in words)]
         assert len(fitting) >= 0.6 * len(found), (name, found)
+
+
+def test_file_names_name_what_captions_have_no_word_for_and_change_nothing_else(
+    run: Run, out: Path, photo_set: Path, tmp_path: Path, shoal: Shoal
+) -> None:
+    def labels(photos: Path, *more: str) -> list[str]:
+        made = shoal("run", "semantic-cluster", photos, "--out", out, *WITH_TAGS, *more, "--json").stdout
+        found: list[str] = package.open(out, json.loads(made)["id"]).table("label")["label"].to_pylist()
+        return found
+
+    for number, photo in enumerate(sorted(photo_set.rglob("*.webp"))):
+        renamed = tmp_path / photo.parent.name / f"IMG_{number:04d}.webp"
+        renamed.parent.mkdir(exist_ok=True)
+        shutil.copy(photo, renamed)
+    with_names = run.table("label").to_pylist()
+    without = labels(photo_set, "--set", "label.file_names=false")
+    changed = {row["label"]: other for row, other in zip(with_names, without, strict=True) if row["label"] != other}
+    assert changed == {"planets": "round objects"}
+    (planets,) = (row for row in with_names if row["label"] == "planets")
+    assert '"planets" fits the file names of 8 of 9 images (earth, jupiter, mars)' in planets["reason"]
+    assert "its captions do not agree" in planets["reason"]
+    assert labels(tmp_path) == without
+    keywords = labels(tmp_path, "--set", "label.tags=false")
+    assert [(one, other) for one, other in zip(without, keywords, strict=True) if one != other] == [
+        ("round objects", keywords[without.index("round objects")])
+    ]
+    assert keywords[without.index("round objects")].count(", ") == 2, "keywords of single images"
 
 
 def test_only_representatives_and_noise_are_captioned(run: Run) -> None:

@@ -197,11 +197,11 @@ def test_bombs_end_at_once(imported: Import) -> None:
     laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
     )
-    began = time.monotonic()
+    began = time.process_time()
     for text in (laughs, "[" * 10_000, "{a: " * 5000, "x: " + "y" * 300_000, "seed: " + "9" * 5000):
         with pytest.raises(UsageError):
             imported(text)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_files_that_cannot_be_read(host: Host, tmp_path: Path) -> None:

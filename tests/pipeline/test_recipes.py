@@ -15,7 +15,7 @@ def test_recipes_are_found_with_their_descriptions():
     found = {recipe.name: recipe for recipe in recipes.all()}
     assert "quickstart" in found
     assert all(recipe.description and "\n" not in recipe.description for recipe in found.values())
-    assert recipes.find("quickstart") == found["quickstart"]
+    assert recipes.find("quickstart") == found["quickstart"].path
 
 
 def test_an_unknown_recipe_names_the_nearest():
@@ -37,7 +37,7 @@ def test_a_file_of_that_name_is_pointed_out(tmp_path: Path, monkeypatch):
 def test_a_file_never_shadows_a_recipe(tmp_path: Path, monkeypatch, host):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart.yaml").write_text("shoal: 1\nsteps:\n  - use: index.folder\n")
-    assert recipes.locate("quickstart") == recipes.find("quickstart").path
+    assert recipes.locate("quickstart") == recipes.find("quickstart")
     assert load("quickstart.yaml", host).names == ("index",)
     assert load(f".{os.sep}quickstart.yaml", host).names == ("index",)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -23,11 +23,13 @@ def test_agreement_is_that_of_scikit_learn(pair: tuple[np.ndarray, np.ndarray]) 
 
 def test_modularity_of_two_triangles() -> None:
     edges = np.array([[0, 1], [1, 2], [0, 2], [3, 4], [4, 5], [3, 5], [2, 3]])
-    joined = Graph(np.arange(6), edges)
+    joined = Graph(np.arange(6), edges, np.full(7, 0.25))
     assert modularity(joined, np.array([0, 0, 0, 1, 1, 1])) == pytest.approx(6 / 7 - 2 * (7 / 14) ** 2)
     assert modularity(joined, np.zeros(6, int)) == pytest.approx(0.0)
     assert modularity(joined, np.array([0, 0, 0, -1, -1, -1])) == pytest.approx(3 / 7 - (7 / 14) ** 2)
     assert modularity(joined, np.full(6, -1)) == 0.0
+    weak_bridge = Graph(np.arange(6), edges, np.array([1, 1, 1, 1, 1, 1, 0.5]))
+    assert modularity(weak_bridge, np.array([0, 0, 0, 1, 1, 1])) == pytest.approx(6 / 6.5 - 2 * (6.5 / 13) ** 2)
 
 
 def test_the_graph_joins_nearest_ones_by_cosine() -> None:
@@ -39,9 +41,26 @@ def test_the_graph_joins_nearest_ones_by_cosine() -> None:
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
-    whole = graph(vectors, 7).edges
+    whole = graph(vectors, 7)
     monkeypatch.setattr("shoal.tuning.score.BLOCK", 64)
-    assert np.array_equal(graph(vectors, 7).edges, whole)
+    again = graph(vectors, 7)
+    assert np.array_equal(again.edges, whole.edges)
+    assert np.array_equal(again.weights, whole.weights)
+
+
+@settings(deadline=None)
+@given(st.integers(2, 40), st.integers(1, 12), st.integers(0, 2**31))
+def test_edges_weigh_what_their_ends_share(size: int, neighbors: int, seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(size, 3)).astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    order = np.argsort(-(unit @ unit.T) - 9 * np.eye(size), axis=1)[:, : neighbors + 1]
+    near = [set(row.tolist()) for row in order]
+    joined = graph(vectors, neighbors)
+    assert {tuple(edge) for edge in joined.edges.tolist()} == {
+        (min(one, other), max(one, other)) for one, own in enumerate(near) for other in own if other != one
+    }
+    expected = [len(near[one] & near[other]) / len(near[one] | near[other]) for one, other in joined.edges.tolist()]
+    assert joined.weights == pytest.approx(expected)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +69,7 @@ def groups() -> tuple[Graph, np.ndarray]:
     noise = np.random.default_rng(1)
     truth = np.repeat(np.arange(8), 50)
     vectors = noise.normal(size=(8, 16))[truth] + noise.normal(scale=0.6, size=(400, 16))
-    return graph(vectors.astype(np.float32), 10), truth
+    return graph(vectors.astype(np.float32), Weights().neighbors), truth
 
 
 def test_giants_noise_and_crumbs_lose(groups: tuple[Graph, np.ndarray]) -> None:

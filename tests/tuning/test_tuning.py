@@ -169,6 +169,29 @@ def test_options_of_map_steps_are_tuned_too(pipeline: Pipeline, photos: Path, tm
     assert {trial.status for trial in made.trials} == {"done"}
 
 
+def test_an_option_that_changes_no_cluster_is_told_before_anything_is_computed(
+    pipeline: Pipeline, photos: Path, tmp_path: Path, host: Host, written: list[str]
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("shoal-space: 1\noptions:\n  reduce.components: [2, 3]\n  index.recursive: [true, false]\n")
+    with pytest.raises(UsageError) as caught:
+        go(pipeline, photos, tmp_path / "out", path, host)
+    told = f"{path}:4: `index.recursive` changes no cluster; options of these steps do: cluster, embed, reduce"
+    assert str(caught.value) == told
+    with pytest.raises(UsageError, match="--space"):
+        tune(pipeline, photos, tmp_path / "out", options=LOCAL, host=host)
+    assert not written
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_a_second_phase_with_fewer_candidates_than_the_first_hands_on_keeps_to_the_budget(
+    pipeline: Pipeline, photos: Path, tmp_path: Path, space: Path, host: Host
+) -> None:
+    settings = Settings(budget=8, two_phases=True, fraction=0.5, ratio=0.75, top=6, generation=4)
+    made = go(pipeline, photos, tmp_path / "out", space, host, settings)
+    assert [trial.phase for trial in made.trials] == [1] * 6 + [2] * 2
+
+
 def test_what_can_not_be_tuned_is_said(photos: Path, tmp_path: Path, host: Host) -> None:
     from shoal.pipeline import parse
 

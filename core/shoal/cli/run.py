@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from shoal.records import RunView, StepRecord
 
 SHOWN = 40
+SMALLEST = 5
+"""Images of the smallest cluster that is worth looking for, unless somebody says so."""
 
 
 def add(app: typer.Typer) -> None:
@@ -118,15 +120,27 @@ def _summary(made: "Run", typed: str) -> None:
     if clusters.num_rows:
         arrow("Clusters", clusters, CLUSTERS, most=SHOWN)
     found = f"{record.images:,} images"
-    clusterer = next((step.stage for step in reversed(made.record.steps) if step.stage.startswith("cluster.")), None)
+    clusterer = next((step for step in reversed(record.steps) if step.stage.startswith("cluster.")), None)
     if clusterer:
         found += f" in {record.clusters:,} clusters, {record.noise:,} noise"
     files = f"{record.accepted:,} of {record.files:,} files accepted, {record.rejected:,} rejected"
     out(f"RUN {record.id}: {found}; {files}; {clock(record.seconds)}")
     if clusterer and not record.clusters:
-        say(f"no cluster was found; `shoal stages {clusterer}` lists the options that find smaller ones")
+        say(f"no cluster was found; {_smaller(clusterer)}")
     if made.folder.local is not None and made.folder.exists("report.html"):
         out(f"report: {nearby(made.folder.local / 'report.html', typed)}")
     for trouble in record.hook_errors:
         say(f"note: {trouble}")
     out_next(next_commands(made, typed))
+
+
+def _smaller(step: "StepRecord") -> str:
+    """Say how the step of a run without a cluster finds smaller ones."""
+    size, samples = step.options.get("min_cluster_size"), step.options.get("min_samples")
+    if not isinstance(size, int) or size < SMALLEST * 2:
+        return f"`shoal stages {step.stage}` lists the options that find smaller ones"
+    few = max(SMALLEST, size // 10)
+    settings = f"--set {step.step}.min_cluster_size={few}"
+    if isinstance(samples, int) and samples > few:
+        settings += f" --set {step.step}.min_samples={few}"
+    return f"a cluster has at least {size} images; {settings} takes smaller ones, and `shoal tune` looks for good values"

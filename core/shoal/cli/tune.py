@@ -49,7 +49,7 @@ def tune(
     least: Annotated[int, typer.Option(min=1, help="... after this many evaluations.")] = 60,
     modularity: Annotated[float, typer.Option(min=0.0, help="Exponent of modularity in the score.")] = 1.0,
     stability: Annotated[float, typer.Option(min=0.0, help="Exponent of stability; 0 leaves it out.")] = 0.5,
-    neighbors: Annotated[int, typer.Option(min=1, help="Neighbours of an image in the graph of modularity.")] = 10,
+    neighbors: Annotated[int, typer.Option(min=1, help="Neighbours of an image in the graph of modularity.")] = 20,
     truth: Annotated[
         str | None, typer.Option(help="folder: report each candidate against folder names; never searched by.")
     ] = None,
@@ -75,7 +75,7 @@ def tune(
     for name, value, known in (("--on", on, ("auto", "local", "ray")), ("--search", search, ("evolution", "grid")),
                                ("--truth", truth or "folder", ("folder",))):  # fmt: skip
         if value not in known:
-            raise UsageError(f"{name} is {' or '.join(known)}, not {value!r}")
+            raise UsageError(f"{name} is {_any_of(known)}, not {value!r}")
     settings = Settings(
         budget=budget, search=search, seed=seed, generation=generation, two_phases=two_phases,  # type: ignore[arg-type]
         fraction=fraction, ratio=ratio, top=top, patience=patience, least=least,
@@ -97,6 +97,10 @@ def tune(
         out_json(made.summary)
     else:
         _summary(made, out_)
+
+
+def _any_of(known: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))
 
 
 def _run_best(made: "Tuning", typed: str, count: int, options: "RunOptions", bar: Bar) -> None:
@@ -205,7 +209,9 @@ def _summary(made: "Tuning", typed: str) -> None:
     home = (Store.open(typed).root / FOLDER).local
     if home is not None:
         out(f"results: {nearby(home / TABLE, typed)}, {nearby(home / SUMMARY, typed)}")
-    if best:
+    if best and not best[0].score:
+        say("no candidate has clusters that hold together; give other values with --space, such as smaller clusters")
+    elif best:
         out_next([quoted("shoal", "run", "--from-trial", str(best[0].number), "--out", typed)])
     else:
         say(f"no candidate was scored; the last one: {made.trials[-1].reason}")

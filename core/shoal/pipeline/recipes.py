@@ -28,16 +28,16 @@ def folder() -> Path:
 
 def all() -> tuple[Recipe, ...]:
     """Return every recipe, by name."""
-    return tuple(Recipe(path.stem, _description(path), path) for path in sorted(folder().glob("*.yaml")))
+    return tuple(Recipe(name, _description(path), path) for name, path in _paths().items())
 
 
-def find(name: str) -> Recipe:
-    """Return a recipe by name.
+def find(name: str) -> Path:
+    """Return where a recipe lies; no file is read.
 
     Raises:
         PipelineError: there is none; the message names the nearest, and a file of that name where one lies here.
     """
-    found = {recipe.name: recipe for recipe in all()}
+    found = _paths()
     if name in found:
         return found[name]
     for ending in ("", *ENDINGS):
@@ -55,7 +55,7 @@ def locate(source: str | Path) -> Path:
         PipelineError: there is no such file or recipe.
     """
     if isinstance(source, str) and "/" not in source and "\\" not in source and not source.endswith(ENDINGS):
-        return find(source).path
+        return find(source)
     path = Path(source)
     try:
         if path.is_file():
@@ -65,7 +65,11 @@ def locate(source: str | Path) -> Path:
         near = []
     if near:
         raise PipelineError(f"there is no pipeline file {str(path)!r}; did you mean {str(path.parent / near[0])!r}?")
-    raise PipelineError(f"there is no pipeline file {str(path)!r}; recipes go by name: {', '.join(r.name for r in all())}")
+    raise PipelineError(f"there is no pipeline file {str(path)!r}; recipes go by name: {', '.join(_paths())}")
+
+
+def _paths() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder().glob("*.yaml"))}
 
 
 def _description(path: Path) -> str:

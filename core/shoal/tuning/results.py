@@ -1,7 +1,7 @@
 """What a tuning leaves behind: its table, its summary, a folder a candidate, the best as pipeline files.
 
 `OUT/tuning/` holds the files of the last tuning (`tuning_summary_latest.json`, `tuning_results_all.csv`) and a folder for
-each: `<name>/trials/0017/` (`pipeline.yaml`, `trial.json`), `<name>/top/01-trial-17.yaml` and so on to 20, `best.yaml`.
+each: `<name>/trials/0017/` (`pipeline.yaml`, `trial.json`), `<name>/top/01.yaml` and so on to 20, `best.yaml`.
 """
 
 import csv

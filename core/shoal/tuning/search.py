@@ -83,9 +83,8 @@ class Evolution:
     def ask(self, count: int) -> list[Genes]:
         """Return a generation."""
         made: list[Genes] = []
-        for genes in self._first:
-            self._keep(genes, made)
-        self._first = []
+        while self._first and len(made) < count:
+            self._keep(self._first.pop(0), made)
         parents = self._parents()
         for _ in range(TRIES * count):
             if len(made) >= count:

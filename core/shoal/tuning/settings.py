@@ -22,7 +22,7 @@ class Weights:
 
     modularity: float = 1.0
     stability: float = 0.5
-    neighbors: int = 10
+    neighbors: int = 20
 
 
 @dataclass(frozen=True)

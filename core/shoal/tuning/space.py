@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -149,6 +149,21 @@ def made(dimensions: Sequence[Dimension], pipeline: Pipeline) -> Space:
                     f"{whole[places[low]].where or low}: every {low} is over every {high}; a smaller one is needed"
                 )
     return Space(tuple(whole), tuple(bounds))
+
+
+def check_steps(space: Space, steps: Collection[str]) -> None:
+    """Find out whether every option is one of some steps: those of others change no cluster, and candidates would be alike.
+
+    Raises:
+        UsageError: some is not.
+    """
+    told = [
+        f"{d.where}: `{d.option}` changes no cluster; options of these steps do: {', '.join(sorted(steps))}"
+        for d in space.dimensions
+        if d.option.partition(".")[0] not in steps
+    ]
+    if told:
+        raise UsageError("\n".join(told))
 
 
 def default(pipeline: Pipeline, clusterer: str, reducer: str | None, images: int) -> Space:

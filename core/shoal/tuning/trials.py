@@ -130,6 +130,11 @@ class Bench:
         name = self.plan.step(self.clusterer).sources["embedding"].step
         return name if isinstance(self.plan.step(name).stage, Reducer) else None
 
+    @property
+    def steps(self) -> frozenset[str]:
+        """The steps whose options change the clusters."""
+        return frozenset(step.name for step in _before(self.plan, self.clusterer))
+
     def images(self) -> pa.Table:
         """Return the images with features, of the pipeline as it is."""
         return self._features_of(self.plan).images
@@ -190,7 +195,7 @@ class Bench:
         return self._features[key]
 
     def _compute(self, plan: Plan, names: list[str]) -> _Features:
-        pipeline = plan.pipeline
+        pipeline, embedder = plan.pipeline, self._embedder(plan)
         kept = [step for step in pipeline.steps if step.name in names or isinstance(step.stage, Indexer)]
         part = Pipeline(f"{pipeline.name} (features)", pipeline.description, pipeline.max_failed, tuple(kept))
         record = execute(make_plan(part), self.source, self.store, self.host, self.options, self.progress, lambda _: None)
@@ -200,7 +205,7 @@ class Bench:
             for step in record.steps
             if step.part
         }
-        return _Features(run.folder, run.images.combine_chunks(), covered, run, self._embedder(plan))
+        return _Features(run.folder, run.images.combine_chunks(), covered, run, embedder)
 
     def _embedder(self, plan: Plan) -> str:
         found = [step.name for step in _before(plan, self.clusterer) if isinstance(step.stage, Embedder)]

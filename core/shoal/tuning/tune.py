@@ -95,7 +95,8 @@ def tune(
     told = spaces.load(space, base, host) if space is not None else None
     source, store = source_of(images), Store.open(out, create=True)
     bench = Bench(base, source, store, host, options or RunOptions(), progress or Silent(), settings.weights, truth)
-    try:
+    try:  # what is wrong with the space is said before features are computed
+        spaces.check_steps(told or spaces.default(base, bench.clusterer, bench.reducer, 0), bench.steps)
         found = bench.images()
         chosen = told or spaces.default(base, bench.clusterer, bench.reducer, found.num_rows)
         results = Results(store, _name(base, source, chosen, settings), partial(_yaml, base, host))

@@ -50,6 +50,19 @@ def choose(index: int, scores: Mapping[Key, float], evidence: Evidence, rules: R
     return chosen
 
 
+def led_by(first: Key, chosen: Sequence[Key], evidence: Evidence, rules: Rules) -> list[Key]:
+    """Return a label of a word that is no keyword, and behind it the chosen keywords as far as it needs more words."""
+    keys = [first]
+    for key in chosen:
+        words = sum(map(len, keys))
+        if words >= rules.min_words or len(keys) == rules.max_keywords:
+            break
+        fits = words + len(key) <= rules.max_words and len(written([*keys, key], evidence)) <= rules.max_characters
+        if fits and not any(overlap(key, other) for other in keys):
+            keys.append(key)
+    return keys
+
+
 def _news(index: int, key: Key, chosen: Sequence[Key], evidence: Evidence) -> float:
     """Return which part of the captions that hold a keyword holds none of those that were chosen before."""
     holders = evidence.holders[index]

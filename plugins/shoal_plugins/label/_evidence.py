@@ -1,10 +1,10 @@
 """What the keywords of captions say about clusters: how many captions hold each, and how much that tells."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from shoal_plugins.label._terms import Term, term
+from shoal_plugins.label._terms import Term, key_of, term
 
 Key = tuple[str, ...]
 
@@ -38,6 +38,14 @@ class Evidence:
     def share(self, index: int, key: Key) -> float:
         """Return the part of a cluster's captions that holds a keyword."""
         return len(self.holders[index].get(key, ())) / max(self.captions[index], 1)
+
+    def largest_share(self, index: int) -> float:
+        """Return the part of a cluster's captions that holds its commonest keyword; 0 where it has none."""
+        return max((self.share(index, held) for held in self.holders[index]), default=0.0)
+
+    def showing(self, words: Iterable[str]) -> "Evidence":
+        """Return the same evidence that also knows how words are written that labels hold, whatever captions hold."""
+        return replace(self, shown={**self.shown, **{key_of(word.split()): word for word in words}})
 
     def scores(self, among: Sequence[int]) -> list[dict[Key, float]]:
         """Return what each keyword tells about each of some clusters against the others of them.

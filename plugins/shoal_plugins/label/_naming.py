@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shoal_plugins.label._words import Word, membership
+from shoal.vectors import to_numpy
+from shoal_plugins.label._words import Word, membership, vocabulary
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -121,6 +123,17 @@ class Evidence:
         both = (self.covers[:, words] * self.classes[index][:, None]).T @ self.covers[:, others]
         either = self.mass[index][words][:, None] + self.mass[index][others][None, :] - both
         return np.asarray(both / np.maximum(either, 1e-12))
+
+
+def gather(rows: "pa.Table", rules: Rules) -> Evidence | None:
+    """Return the evidence of rows with `cluster` and `probabilities`; None where no image lies in a cluster."""
+    numbers = rows["cluster"].to_numpy()
+    clusters, sizes = np.unique(numbers[numbers >= 0], return_counts=True)
+    if not len(clusters):
+        return None
+    order = np.argsort(numbers, kind="stable")
+    members = np.split(order[len(numbers) - sizes.sum() :], np.cumsum(sizes)[:-1])
+    return Evidence(vocabulary(), to_numpy(rows["probabilities"]), members, clusters, rules)
 
 
 def bits(mass: "Floats", reference: "Floats") -> "Floats":

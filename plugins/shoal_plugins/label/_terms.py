@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shoal.text import plain
@@ -40,7 +41,12 @@ def term(keyword: str, most_words: int) -> Term | None:
         words.pop()
     if not any(character.isalpha() for word in words for character in word):
         return None
-    return Term(tuple(singular(word.casefold()) for word in words), " ".join(words))
+    return Term(key_of(words), " ".join(words))
+
+
+def key_of(words: Sequence[str]) -> tuple[str, ...]:
+    """Return what words are known by."""
+    return tuple(singular(word.casefold()) for word in words)
 
 
 def singular(word: str) -> str:

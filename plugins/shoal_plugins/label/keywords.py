@@ -1,6 +1,7 @@
 """`label.keywords`: names clusters from the keywords of their captions."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,11 +9,17 @@ from pydantic import Field, model_validator
 
 from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
-from shoal.kinds import Labeller
-from shoal.schema import columns
-from shoal_plugins.label._choosing import Rules, choose, ranked
-from shoal_plugins.label._clashes import Name, Names
-from shoal_plugins.label._evidence import Evidence, Key, gather
+from shoal.kinds import Captioner, Labeller
+from shoal.schema import columns, vector
+from shoal_plugins.label._broader import by_file_names, by_tags
+from shoal_plugins.label._choosing import Rules, choose, led_by, ranked
+from shoal_plugins.label._clashes import Names
+from shoal_plugins.label._evidence import Evidence, gather
+from shoal_plugins.label._file_names import AGREE, Agreed
+from shoal_plugins.label._nouns import digest
+from shoal_plugins.label._reasons import reason
+from shoal_plugins.label._terms import key_of
+from shoal_plugins.label._words import CLASSES
 
 
 class Keywords(Labeller):
@@ -29,13 +36,23 @@ class Keywords(Labeller):
     before, `told_apart_from` lists clusters it clashed with, ten at most, and `reason` says what the label rests on.
     Clusters without keywords (no captions, no image that could be read) are called `cluster_00`, `cluster_01` and so on.
 
+    The captions of a cluster agree when a keyword is in half of them. Where none is, as where a captioner has no word for
+    what it sees, other evidence is asked. First file names: the narrowest word that fits those of half of the images, and is
+    twice as common there as in the rest of the set, is the label ("planets" for earth.webp, mars.webp, venus.webp). Only
+    nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. Then, unless a
+    language model wrote the captions, ImageNet tags where a step makes them: the word of `label.tags` that half of the
+    images show ("round objects"). If nothing agrees, the keywords stay. The reason says what it was; to rename images may
+    change a label.
+
     Take it behind a captioner and a distiller; `label.tags` needs neither.
 
     Source: class-based TF-IDF is that of Grootendorst, "BERTopic", 2022, here on shares of captions; scikit-learn.
     """
 
     name: ClassVar[str] = "keywords"
-    optional: ClassVar[pa.Schema] = columns(keywords=pa.list_(pa.string()), caption=pa.string())
+    optional: ClassVar[pa.Schema] = columns(
+        keywords=pa.list_(pa.string()), caption=pa.string(), paths=pa.list_(pa.string()), probabilities=vector(CLASSES)
+    )
 
     min_words: int = Field(
         1, ge=1, le=50, description="Words that a label has at least, as far as there are keywords; 5 gives longer labels."
@@ -55,11 +72,33 @@ class Keywords(Labeller):
         description="Part of what the first keyword tells that each further one must tell; 1 gives labels of one keyword.",
     )
 
+    file_names: bool = Field(
+        True,
+        description="Whether file names are read where the captions of a cluster do not agree: `earth.jpg`, `mars.jpg` and "
+        "`venus.jpg` are planets.",
+    )
+    tags: bool | None = Field(
+        None,
+        description="Whether ImageNet tags name a cluster where neither captions nor file names agree, and half of its "
+        "images show one thing; null: only where no language model wrote the captions, as its words are the better ones.",
+    )
+
     @model_validator(mode="after")
     def _bounds(self) -> "Keywords":
         if self.min_words > self.max_words:
             raise ValueError(f"min_words ({self.min_words}) is over max_words ({self.max_words}); lower it")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options, and a hash of the nouns that are looked for in file names."""
+        return {**super().identity(), **({"nouns": digest()} if self.file_names else {})}
+
+    def bind(self, makers: Mapping[str, Stage]) -> Stage:
+        """Return this stage with `tags` decided by who wrote the captions."""
+        if self.tags is not None:
+            return self
+        captioner = makers.get("caption")
+        return self.model_copy(update={"tags": not (isinstance(captioner, Captioner) and captioner.talks)})
 
     def produces(self) -> pa.Schema:
         """Return `label`, `reason`, and for a label that was told apart `first_label` and `told_apart_from` (else null)."""
@@ -70,17 +109,21 @@ class Keywords(Labeller):
         clusters = rows["cluster"].to_pylist()
         lists = rows["keywords"].to_pylist() if "keywords" in rows.column_names else [None] * len(clusters)
         evidence = gather(clusters, lists, self.max_words)
+        agreed = self._agreed(rows, evidence)
+        evidence = evidence.showing(found.word for found in agreed.values())
         scores = evidence.scores(range(len(evidence.clusters)))
         rules = Rules(self.min_words, self.max_words, self.max_keywords, self.max_characters, self.enough)
         chosen = [choose(index, found, evidence, rules) for index, found in enumerate(scores)]
+        for index, found in agreed.items():
+            chosen[index] = led_by(key_of(found.word.split()), chosen[index], evidence, rules)
         names = Names(evidence, chosen, rules).give()
         captioned = _captioned(rows)
         made = {
             "cluster": evidence.clusters,
             "label": [name.label for name in names],
             "reason": [
-                reason(index, name, ranked(scores[index]), evidence, captioned.get(evidence.clusters[index], 0))
-                for index, name in enumerate(names)
+                reason(index, name, ranked(scores[index]), evidence, captioned.get(cluster, 0), agreed.get(index))
+                for index, (cluster, name) in enumerate(zip(evidence.clusters, names, strict=True))
             ],
             "first_label": [name.first for name in names],
             "told_apart_from": [list(name.against) if name.first is not None else None for name in names],
@@ -88,55 +131,21 @@ class Keywords(Labeller):
         schema = pa.schema([pa.field("cluster", pa.int32()), *self.produces()])
         return pa.table([pa.array(made[field.name], field.type) for field in schema], schema=schema)
 
-
-def reason(index: int, name: Name, order: list[Key], evidence: Evidence, captioned: int) -> str:
-    """Return the sentence that says what a label rests on.
-
-    Args:
-        index: place of the cluster in `evidence`.
-        name: what it is called.
-        order: its keywords, the one that tells most first.
-        evidence: which captions hold them.
-        captioned: how many of its images have a caption.
-    """
-    if not name.keys:
-        many = "its only caption holds no keyword" if captioned == 1 else f"none of its {captioned} captions holds a keyword"
-        why = many if captioned else "none of its images has a caption"
-        return f"Numbered: {why}."
-    others = [other for other in range(len(evidence.clusters)) if other != index]
-    rest = f" and {_holding(others, name.keys[0], evidence)} of other clusters" if others else ""
-    parts = [f"{_quoted(name.keys[0], evidence)} is in {_holding([index], name.keys[0], evidence)}{rest}"]
-    further = [f"{_quoted(key, evidence)} in {len(evidence.holders[index][key])}" for key in name.keys[1:]]
-    parts += [", ".join(further)] if further else []
-    known = {word for key in (*name.keys, name.told or ()) for word in key}
-    next_best = [_quoted(key, evidence) for key in order if known.isdisjoint(key)][:2]
-    parts += [f"next best: {', '.join(next_best)}"] if next_best else []
-    return "; ".join([*parts, *_change(index, name, evidence)]) + "."
-
-
-def _change(index: int, name: Name, evidence: Evidence) -> list[str]:
-    """Return how a label was changed, and why."""
-    if name.first is None:
-        return []
-    more = name.clashes - len(name.against)
-    others = f" and {more:,} more" if more else ""
-    clash = f" like cluster{'s' if name.clashes > 1 else ''} {', '.join(map(str, name.against))}{others}"
-    before = f'it was "{name.first}"{clash if name.against else ""}'
-    if name.told is None:
-        why = "and no keyword within the limits tells them apart" if name.against else "a name that is taken"
-        return [f"{before}, {why}"]
-    held, captions = name.there
-    here = _holding([index], name.told, evidence)
-    return [f"{before}, and {_quoted(name.told, evidence)} tells it apart ({here}, there {held} of {captions} captions)"]
-
-
-def _holding(indices: list[int], key: Key, evidence: Evidence) -> str:
-    held = sum(len(evidence.holders[index].get(key, ())) for index in indices)
-    return f"{held} of {sum(evidence.captions[index] for index in indices)} captions"
-
-
-def _quoted(key: Key, evidence: Evidence) -> str:
-    return f'"{evidence.shown[key]}"'
+    def _agreed(self, rows: pa.Table, evidence: Evidence) -> dict[int, Agreed]:
+        """Return, by place in `evidence`, a word for each cluster whose captions do not agree, where one fits a label."""
+        doubtful = {
+            cluster: index
+            for index, cluster in enumerate(evidence.clusters)
+            if evidence.captions[index] and evidence.largest_share(index) < AGREE
+        }
+        found = by_file_names(rows, doubtful) if self.file_names else {}
+        if self.tags is not False:
+            found |= by_tags(rows, doubtful.keys() - found.keys())
+        return {
+            doubtful[cluster]: agreed
+            for cluster, agreed in found.items()
+            if len(agreed.word.split()) <= self.max_words and len(agreed.word) <= self.max_characters
+        }
 
 
 def _captioned(rows: pa.Table) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """Names clusters from the ImageNet probabilities of their members."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -9,8 +10,10 @@ from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
 from shoal.kinds import Labeller
 from shoal.schema import columns, vector
-from shoal.vectors import to_numpy
-from shoal_plugins.label._words import CLASSES, best_class_name, vocabulary
+from shoal_plugins.label._broader import by_file_names
+from shoal_plugins.label._file_names import Agreed
+from shoal_plugins.label._nouns import digest
+from shoal_plugins.label._words import CLASSES, best_class_name
 
 if TYPE_CHECKING:
     from shoal_plugins.label._naming import Choice, Evidence
@@ -29,12 +32,19 @@ class Tags(Labeller):
     Take it when no vision-language model is at hand: it costs a second. It knows no word outside ImageNet's thousand classes
     (there is no wind turbine and no planet among them) and names such images by what they look like. Noise has no name.
 
+    Where a cluster is "mixed", or its word is one for want of a better ("round objects", "containers"), the file names are
+    asked: the narrowest word that fits those of half of the images, of no fewer than show the other word, and is twice as
+    common there as in the rest of the set, is the label ("planets" for earth.webp, mars.webp, venus.webp), and the reason
+    says so. Only nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. To
+    rename images may change a label.
+
     Source: the trade of accuracy against specificity over a class hierarchy is that of Deng et al., "Hedging Your Bets",
     CVPR 2012; WordNet 3.0 (Princeton University).
     """
 
     name: ClassVar[str] = "tags"
     consumes: ClassVar[pa.Schema] = columns(cluster=pa.int32(), probabilities=vector(CLASSES))
+    optional: ClassVar[pa.Schema] = columns(paths=pa.list_(pa.string()))
 
     max_words: int = Field(
         3, ge=1, le=8, description="Longest label, in words; the number of a repeated label is not counted."
@@ -48,6 +58,11 @@ class Tags(Labeller):
         description="Probability from which on a member shows a word; at least 1.25 times the word's share of ImageNet's "
         "classes, so 0.5 for animals.",
     )
+    file_names: bool = Field(
+        True,
+        description="Whether file names are read where the images themselves give no word or only a makeshift one: "
+        "`earth.jpg`, `mars.jpg` and `venus.jpg` are planets.",
+    )
     contrast: float = Field(
         0.3,
         ge=0,
@@ -56,24 +71,42 @@ class Tags(Labeller):
         "classes. Higher prefers words that are special in this set, lower prefers narrow words.",
     )
 
+    def identity(self) -> dict[str, Any]:
+        """Return the options, and a hash of the nouns that are looked for in file names."""
+        return {**super().identity(), **({"nouns": digest()} if self.file_names else {})}
+
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
         """Return `cluster`, `label` and `reason`, a row a cluster by rising number; no cluster, no row."""
-        import numpy as np
+        from shoal_plugins.label._naming import Namer, Rules, gather
 
-        from shoal_plugins.label._naming import Evidence, Namer, Rules
-
-        numbers = rows["cluster"].to_numpy()
-        clusters, sizes = np.unique(numbers[numbers >= 0], return_counts=True)
-        if not len(clusters):
+        evidence = gather(rows, Rules(self.max_words, self.min_support, self.evidence, self.contrast))
+        if evidence is None:
             return self._table([], [], [])
-        probabilities = to_numpy(rows["probabilities"])
-        order = np.argsort(numbers, kind="stable")
-        members = np.split(order[len(numbers) - sizes.sum() :], np.cumsum(sizes)[:-1])
-        rules = Rules(self.max_words, self.min_support, self.evidence, self.contrast)
-        evidence = Evidence(vocabulary(), probabilities, members, clusters, rules)
         choices = Namer(evidence).names()
+        labels = [choice.label for choice in choices]
         reasons = [self._reason(evidence, index, choice) for index, choice in enumerate(choices)]
-        return self._table(clusters, [choice.label for choice in choices], reasons)
+        for index, agreed in self._by_file_names(rows, evidence, choices):
+            if agreed.word not in labels:
+                reasons[index] = f'{agreed.said}; what the images show gives "{labels[index]}": {reasons[index]}'
+                labels[index] = agreed.word
+        return self._table(evidence.clusters, labels, reasons)
+
+    def _by_file_names(
+        self, rows: pa.Table, evidence: "Evidence", choices: "list[Choice]"
+    ) -> "Iterator[tuple[int, Agreed]]":
+        """Yield the clusters that only a makeshift word names, or none, and the word that their file names agree on."""
+        if not self.file_names:
+            return
+        makeshift = {
+            int(evidence.clusters[index]): index
+            for index, choice in enumerate(choices)
+            if choice.word is None or evidence.words[choice.word].weight < 1
+        }
+        for cluster, agreed in by_file_names(rows, makeshift).items():
+            index = makeshift[cluster]
+            shown = choices[index].support / evidence.sizes[index] if choices[index].word is not None else 0
+            if agreed.share >= shown and len(agreed.word.split()) <= self.max_words:
+                yield index, agreed
 
     def _table(self, clusters: "object", labels: list[str], reasons: list[str]) -> pa.Table:
         schema = columns(cluster=pa.int32(), label=pa.string(), reason=pa.string())

@@ -114,11 +114,15 @@ def test_clean_clusters_pass_and_mixed_ones_fail(tmp_path: Path) -> None:
     off = whole - 2 * np.eye(4)
     assert off.max() == pytest.approx(notes["metrics"]["max_centroid_cosine"], abs=1e-6)
     assert [row["nearest_cluster"] for row in rows] == off.argmax(axis=1).tolist()
-    mixed, _ = measured(data, np.random.default_rng(1).integers(0, 4, 300))
+    mixed, rows = measured(data, np.random.default_rng(1).integers(0, 4, 300) * 3)
     assert mixed["verdict"] == "FAIL"
-    assert mixed["reason"].startswith("The cosine of the two closest centroids is ")
+    one, other = sorted(rows, key=lambda row: -row["nearest_cosine"])[:2]
+    pair = f"clusters {one['cluster']} and {one['nearest_cluster']}"
+    assert one["nearest_cluster"] == other["cluster"]
+    assert mixed["reason"].startswith(f"The cosine of the two closest centroids ({pair}) is 0.9")
     assert "the silhouette is -0.0" in mixed["reason"]
-    assert "the share of foreign neighbours in the most mixed cluster is 0." in mixed["reason"]
+    worst = max(rows, key=lambda row: row["cross_ratio"])["cluster"]
+    assert f"the share of foreign neighbours in the most mixed cluster ({worst}) is 0." in mixed["reason"]
     assert mixed["metrics"]["modularity"] < 0.05
 
 

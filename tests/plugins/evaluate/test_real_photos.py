@@ -10,8 +10,10 @@ from sklearn.metrics import adjusted_rand_score
 
 import shoal
 from shoal.catalogue import Run
+from shoal.vectors import to_numpy
+from shoal_plugins.evaluate.purity import Purity
 from tests.cli.conftest import call
-from tests.examples.conftest import load_script
+from tests.plugins.reduce.tables import Notes, table
 
 PIPELINE = """
 shoal: 1
@@ -31,16 +33,11 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(photo_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run over the photos."""
-    script, folder = load_script(), tmp_path_factory.mktemp("evaluated")
-    photos = folder / "photos"
-    try:
-        script.fetch(photos, ["debian"])
-    except script.FetchError as error:
-        pytest.skip(f"the photo set can't be had here: {error}")
+    folder = tmp_path_factory.mktemp("evaluated")
     (folder / "p.yaml").write_text(PIPELINE)
-    done = call("run", str(folder / "p.yaml"), str(photos), "--out", str(folder / "out"), "--on", "local", "--quiet")
+    done = call("run", str(folder / "p.yaml"), str(photo_set), "--out", str(folder / "out"), "--on", "local", "--quiet")
     assert done.code == 0, done.err
     return shoal.open(str(folder / "out"))
 
@@ -90,6 +87,29 @@ def test_purity_and_stability_have_verdicts_and_files(run: Run) -> None:
     assert 0.3 < metrics(run, "purity")["modularity"] < 1
     assert 0.5 < metrics(run, "stability")["ari"] <= 1
     assert len(run.table("stability")) == len(report["clusters"])
+
+
+@pytest.mark.slow
+def test_the_thresholds_part_true_classes_from_mixed_ones(run: Run) -> None:
+    rows = run.joined(["path", "embed.embedding"])
+    names = [Path(path).parent.name for path in rows["path"].to_pylist()]
+    _, classes = np.unique(names, return_inverse=True)
+    draw = np.random.default_rng(0)
+    chance = draw.integers(0, 7, len(classes))
+
+    def verdict(labels: np.ndarray) -> str:
+        notes = Notes()
+        Purity().run(table(to_numpy(rows["embed.embedding"]), labels), notes.context())
+        return str(notes["verdict"])
+
+    assert verdict(classes) == "PASS"
+    for wrong in (
+        np.where(draw.random(len(classes)) < 0.2, chance, classes),
+        classes * 2 + draw.integers(0, 2, len(classes)),
+        classes * 3 + draw.integers(0, 3, len(classes)),
+        chance,
+    ):
+        assert verdict(wrong) == "FAIL"
 
 
 @pytest.mark.slow

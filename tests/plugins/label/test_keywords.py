@@ -186,9 +186,9 @@ class TestToldApart:
         )
 
     def test_a_thousand_clusters_of_one_label_cost_seconds_and_short_sentences(self) -> None:
-        began = time.perf_counter()
+        began = time.process_time()
         rows = name([self.PLAIN] * 1000)
-        assert time.perf_counter() - began < 10  # by pairs of clusters it would be minutes
+        assert time.process_time() - began < 10  # by pairs of clusters it would be minutes
         assert [row["label"] for row in rows] == ["fish", *(f"fish {number}" for number in range(2, 1001))]
         assert rows[-1]["told_apart_from"] == list(range(10))
         assert 'it was "fish" like clusters 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 989 more, and' in rows[-1]["reason"]

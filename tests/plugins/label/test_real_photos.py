@@ -11,7 +11,6 @@ from shoal.schema import NOTHING
 from shoal.vectors import to_numpy
 from shoal_plugins.embed.lite0 import Lite0
 
-from ...examples.conftest import load_script
 from .fixtures import Floats, name
 
 FITTING = {
@@ -26,17 +25,12 @@ FITTING = {
 
 
 @pytest.fixture(scope="module")
-def probabilities(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Floats]]:
+def probabilities(photo_set: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Floats]]:
     """Return the ImageNet probabilities of every photo, by class folder."""
-    script, out = load_script(), tmp_path_factory.mktemp("photos")
-    try:
-        script.fetch(out, ["debian"])
-    except script.FetchError as error:
-        pytest.skip(f"the photo set can't be had here: {error}")
     stage = Lite0()
     stage.setup(Context(threads=2, cache=tmp_path_factory.getbasetemp() / "cache"))
     found: dict[str, list[Floats]] = {}
-    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in photo_set.iterdir() if path.is_dir()):
         images = [pixels(path) for path in sorted(folder.glob("*.webp"))]
         rows = NOTHING.empty_table()
         found[folder.name] = list(to_numpy(stage.map(Batch(rows, images))["probabilities"]))

@@ -16,20 +16,13 @@ from shoal_plugins.label.tags import Tags
 from shoal_plugins.rescue.captions import Captions
 from shoal_plugins.sample.nearest import Nearest
 
-from ...examples.conftest import load_script
-
 HIDDEN = 30
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+def photos(photo_set: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """Return the photo set: id, class, embedding, probabilities, caption."""
-    script, out = load_script(), tmp_path_factory.mktemp("photos")
-    try:
-        script.fetch(out, ["debian"])
-    except script.FetchError as error:
-        pytest.skip(f"the photo set can't be had here: {error}")
-    paths = sorted(out.glob("*/*.webp"))
+    paths = sorted(photo_set.glob("*/*.webp"))
     stage = Lite0()
     stage.setup(Context(threads=2, cache=tmp_path_factory.getbasetemp() / "cache"))
     made = stage.map(Batch(NOTHING.empty_table(), [pixels(path) for path in paths]))

@@ -1,12 +1,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from shoal.contract import Context
 from shoal.testing import check_stage
-from shoal_plugins.sample.noise import Noise
+from shoal_plugins.sample.noise import Noise, _apart
 from tests.plugins.reduce.tables import table
 
 
@@ -59,3 +61,28 @@ def test_ranks_follow_a_plain_reckoning(cluster: list[int], most: int, seed: int
     }
     want = sorted(apart, key=lambda row: (apart[row], row))
     assert picked(data, cluster, Noise(most=most)) == want[: most or len(want)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(1, 12), st.integers(1, 9), st.integers(0, 99), st.sampled_from([0, 1, 1000]),
+    st.sampled_from([1e-30, 1.0, 1e18]),
+)  # fmt: skip
+def test_distances_are_those_to_all_centroids_to_the_last_bit(
+    count: int, clusters: int, components: int, seed: int, offset: int, scale: float
+) -> None:
+    """Also on a coarse grid far from the origin, where many centroids are equally near but for rounding."""
+    rng = np.random.default_rng(seed)
+    vectors = (scale * (offset + rng.integers(0, 3, size=(count, components)))).astype(np.float32)
+    centroids = scale * (offset + rng.integers(0, 3, size=(clusters, components)) / 3)
+    np.testing.assert_array_equal(_apart(vectors, centroids), cdist(vectors, centroids).min(axis=1))
+
+
+@pytest.mark.parametrize("alike", [0, 990])
+def test_many_clusters_in_many_dimensions(alike: int) -> None:
+    """Also where nearly all of them are one and the same."""
+    rng = np.random.default_rng(1)
+    vectors, centroids = rng.normal(size=(1500, 96)).astype(np.float32), rng.normal(size=(1000, 96))
+    if alike:
+        vectors[:700], centroids[:alike] = vectors[0], vectors[0]
+    np.testing.assert_array_equal(_apart(vectors, centroids), cdist(vectors, centroids).min(axis=1))

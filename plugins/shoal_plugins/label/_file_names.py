@@ -1,0 +1,115 @@
+"""What the file names of a cluster's images say, where half of them agree: "planets" for earth.webp, mars.webp, venus.webp.
+
+File names are other people's text. Nothing of them goes on but nouns of `nouns.tsv`, as these stand there.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shoal_plugins.label._nouns import Word, nouns
+
+AGREE = 0.5
+"""Part of a cluster's images that must agree on a word."""
+LEAST = 2
+"""Images that must agree on a word: one name alone is no agreement."""
+APART = 2
+"""A word must be this many times as common in a cluster as in the rest of the set: names that begin with "Rose" everywhere,
+as the photographer is called so, tell nothing of flowers."""
+NEARLY = 0.8
+"""A word must fit this part of the images that the best one fits: four owls among eight animals don't make it birds."""
+EXAMPLES = 3
+"""Nouns that a reason tells."""
+READ = 256
+"""Characters of a file name that are read."""
+
+TECHNICAL = frozenset(
+    {"camera", "canon", "clip", "crop", "feed", "file", "galaxy", "may", "phone", "picture", "shot", "snap"}
+)
+"""Nouns that cameras, phones, programs and dates put into file names."""
+
+_CHUNK = re.compile(r"\d*([A-Za-z]+)\d*")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_HASH = re.compile(r"(?=.*\d)[0-9a-f]{16,}")
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A word that images agree on.
+
+    Attributes:
+        word: broader than their names ("planets"), or a noun that they share ("hammer").
+        said: what it rests on, in words: the beginning of a reason.
+        share: part of the cluster's images that agree.
+    """
+
+    word: str
+    said: str
+    share: float
+
+
+def words(path: str) -> list[str]:
+    """Return the words of a path's last part without its extension, in lower case: `tajMahal_2.jpg` gives taj, mahal.
+
+    Digits, hashes and words with letters beyond a to z say nothing; folders are not looked at, as they may be the truth
+    that a clustering is compared with.
+    """
+    name = re.split(r"[\\/]", path)[-1][:READ]
+    stem = name.rpartition(".")[0] or name
+    if _HASH.fullmatch(re.sub(r"[\W_]", "", stem.lower())):
+        return []
+    chunks = (_CHUNK.fullmatch(chunk) for chunk in re.split(r"[\W_]+", stem))
+    return [word.lower() for chunk in chunks if chunk for word in _CAMEL.findall(chunk[1])]
+
+
+def named(paths: Iterable[str]) -> frozenset[str]:
+    """Return the nouns that the names of an image hold, as keys of the vocabulary."""
+    return frozenset(noun for path in paths for noun in nouns().find(words(path)) if noun not in TECHNICAL)
+
+
+class FileNames:
+    """The words of all file names of a set, nouns and the broader words for them, counted by cluster."""
+
+    def __init__(self, clusters: Sequence[int], paths: Sequence[Sequence[str] | None]) -> None:
+        """Read the names.
+
+        Args:
+            clusters: number of each image's cluster, -1 for noise.
+            paths: where each image was found.
+        """
+        self._images = Counter(clusters)
+        self._nouns: dict[int, Counter[str]] = defaultdict(Counter)
+        self._words: dict[int, Counter[Word]] = defaultdict(Counter)
+        for cluster, where in zip(clusters, paths, strict=True):
+            found = named(where or ())
+            self._nouns[cluster].update(found)
+            self._words[cluster].update({word for noun in found for word in nouns().meant[noun]})
+        self._everywhere = sum(self._words.values(), Counter())
+
+    def agreed(self, cluster: int) -> Agreed | None:
+        """Return the narrowest word that fits half of a cluster's images and nearly as many as any, if there is one.
+
+        The narrowest is the one that the fewest nouns mean: it is the least likely to fit by chance.
+        """
+        size = self._images[cluster]
+        others = self._images.total() - size
+        fitting = {
+            word: images
+            for word, images in self._words[cluster].items()
+            if images >= max(LEAST, AGREE * size) and images * others >= APART * (self._everywhere[word] - images) * size
+        }
+        if not fitting:
+            return None
+        enough = NEARLY * max(fitting.values())
+        narrow = [word for word in fitting if fitting[word] >= enough]
+        word = min(narrow, key=lambda word: (word.chance, -fitting[word], word.shown, word.broader))
+        examples = f" ({', '.join(self._examples(cluster, word))})" if word.broader else ""
+        rest = f" and {self._everywhere[word] - fitting[word]:,} of {others:,} others" if others else ""
+        said = f'"{word.shown}" fits the file names of {fitting[word]:,} of {size:,} images{examples}{rest}'
+        return Agreed(word.shown, said, fitting[word] / size)
+
+    def _examples(self, cluster: int, broader: Word) -> list[str]:
+        """Return the commonest nouns of a broader word, of equals by the alphabet."""
+        counts = {noun: count for noun, count in self._nouns[cluster].items() if broader in nouns().meant[noun]}
+        return [nouns().meant[noun][0].shown for noun in sorted(counts, key=lambda noun: (-counts[noun], noun))[:EXAMPLES]]
