@@ -178,13 +178,14 @@ def test_what_a_reviewer_decides_moves_files_and_comes_back(
 
 def test_rescues_and_single_images_are_answered_by_keys(review: Review, reviewer: Reviewer, tmp_path: Path) -> None:
     reviewer.label_all(review.projects["rescues"])
+    first = reviewer.see_other(None)
     assert reviewer.chosen() == ["confirm"]
     show(reviewer, "review-rescue", tmp_path)
     reviewer.press("2")
     assert reviewer.chosen() == ["reject"]
     rejected = review.answer(reviewer.submit(by_key=True))
     assert [change.kind for change in rejected.changes] == ["reject"]
-    reviewer.see_next()
+    reviewer.see_other(first)
     confirmed = review.answer(reviewer.submit(by_key=True))
     assert [change.kind for change in confirmed.changes] == ["confirm"]
     assert confirmed.task != rejected.task

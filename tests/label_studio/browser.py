@@ -18,6 +18,9 @@ WAIT = 90_000
 ITEM, BUCKET = '[data-ranker-id="{}"]', '[data-rbd-droppable-id="{}"]'
 FOCUSED = "document.activeElement.getAttribute('data-ranker-id')"
 BUCKETS = ("keep", "alt1", "alt2", "new", "noise")
+TASK = "window.Htx?.task?.id"
+"""The task that is open."""
+
 SAID = "said => [...document.querySelectorAll('[id^=rbd-announcement]')].some(place => place.textContent.includes(said))"
 """What Label Studio tells screen readers."""
 
@@ -85,10 +88,11 @@ class Reviewer:
             ".every(image => image.loading === 'lazy' || (image.complete && image.naturalWidth > 0))"
         )
 
-    def see_next(self) -> None:
-        """Wait until the task after the one that was submitted is drawn."""
-        self.page.get_by_label("Submit current annotation").wait_for()
+    def see_other(self, before: int | None) -> int:
+        """Wait until another task than the one of a number is drawn, and return its number."""
+        self.page.wait_for_function(f"before => {TASK} && {TASK} !== before", arg=before)
         self.see_task()
+        return int(self.page.evaluate(TASK))
 
     def click(self, target: Any) -> None:
         """Click on something."""
