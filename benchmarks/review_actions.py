@@ -141,6 +141,7 @@ def single_project(run: Run, server: Server, images: Sequence[str] | None = None
     gallery = Gallery(shown, addresses(server, number, shown.pictures, Source()))
     surface = Surface(key=f"single-{number}", run=run.id, kind="images", place=server.url, remote=str(number))
     fill(server, surface, image_tasks(said, chosen, gallery.large), "one-by-one", lambda done: None)
+    server.update_project(number, {"model_version": "one-by-one"})  # else nothing is proposed
     return number
 
 

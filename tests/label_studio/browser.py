@@ -81,8 +81,8 @@ class Reviewer:
         self.see_task()
 
     def see_task(self) -> None:
-        """Wait until a task and its pictures are drawn."""
-        self.page.locator(".lsf-choices").first.wait_for()
+        """Wait until a task, what is proposed, and its pictures are drawn."""
+        self.page.locator(".lsf-choices input:checked").first.wait_for(state="attached")
         self.page.wait_for_function(
             "[...document.querySelectorAll('.lsf-main-content img, .htx-ranker-item img')]"
             ".every(image => image.loading === 'lazy' || (image.complete && image.naturalWidth > 0))"
