@@ -18,6 +18,12 @@ WAIT = 90_000
 ITEM, BUCKET = '[data-ranker-id="{}"]', '[data-rbd-droppable-id="{}"]'
 FOCUSED = "document.activeElement.getAttribute('data-ranker-id')"
 BUCKETS = ("keep", "alt1", "alt2", "new", "noise")
+TASK = "window.Htx?.task?.id"
+"""The task that is open."""
+
+SAID = "said => [...document.querySelectorAll('[id^=rbd-announcement]')].some(place => place.textContent.includes(said))"
+"""What Label Studio tells screen readers."""
+
 LARGEST = 240_000
 """Bytes of a screenshot."""
 
@@ -75,12 +81,18 @@ class Reviewer:
         self.see_task()
 
     def see_task(self) -> None:
-        """Wait until a task and its pictures are drawn."""
-        self.page.locator(".lsf-choices").first.wait_for()
+        """Wait until a task, what is proposed, and its pictures are drawn."""
+        self.page.locator(".lsf-choices input:checked").first.wait_for(state="attached")
         self.page.wait_for_function(
             "[...document.querySelectorAll('.lsf-main-content img, .htx-ranker-item img')]"
             ".every(image => image.loading === 'lazy' || (image.complete && image.naturalWidth > 0))"
         )
+
+    def see_other(self, before: int | None) -> int:
+        """Wait until another task than the one of a number is drawn, and return its number."""
+        self.page.wait_for_function(f"before => {TASK} && {TASK} !== before", arg=before)
+        self.see_task()
+        return int(self.page.evaluate(TASK))
 
     def click(self, target: Any) -> None:
         """Click on something."""
@@ -101,13 +113,13 @@ class Reviewer:
     def drag(self, image: str, bucket: str) -> None:
         """Drag a thumbnail into a bucket."""
         mouse, item = self.page.mouse, self.page.locator(ITEM.format(image))
-        item.scroll_into_view_if_needed()
-        there = self.page.locator(BUCKET.format(bucket)).bounding_box()
-        here = item.bounding_box()
-        mouse.move(here["x"] + here["width"] / 2, here["y"] + here["height"] / 2)
+        item.evaluate("item => item.scrollIntoView({ block: 'center' })")  # the head stays at the top, above thumbnails
+        here, there = item.bounding_box(), self.page.locator(BUCKET.format(bucket)).bounding_box()
+        left, top = here["x"] + here["width"] / 2, here["y"] + here["height"] / 2
+        mouse.move(left, top)
         mouse.down()
-        mouse.move(here["x"] + here["width"] / 2 + 10, here["y"] + here["height"] / 2 + 10, steps=4)
-        mouse.move(there["x"] + there["width"] / 2, max(there["y"], 0) + 60, steps=12)
+        mouse.move(left + 10, top, steps=4)
+        mouse.move(there["x"] + there["width"] / 2, top, steps=12)  # buckets are as high as the highest: straight across
         self.page.wait_for_timeout(150)
         mouse.up()
         self._see(image, bucket)
@@ -120,9 +132,9 @@ class Reviewer:
             self.press("Tab")
             assert self.page.evaluate(FOCUSED), f"the keyboard does not reach {image}"
         self.press("Space")
-        for _ in range(BUCKETS.index(bucket)):
+        for name in BUCKETS[1 : BUCKETS.index(bucket) + 1]:
             self.press("ArrowRight")
-            self.page.wait_for_timeout(300)  # the thumbnail glides
+            self.page.wait_for_function(SAID, arg=f"to list {name}")  # keys are not heard while the thumbnail glides
         self.press("Space")
         self._see(image, bucket)
 
