@@ -96,7 +96,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m shoal.pipeline.schema > configs/pipeline.schema.json
 	$(BIN)/python -m shoal.docs
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev $(LABEL_STUDIO)/.installed
 	$(BIN)/python benchmarks/run_all.py
 
 clean:

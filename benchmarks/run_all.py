@@ -17,7 +17,7 @@ from table import ORDER, PAGE, page
 
 HERE = Path(__file__).parent
 QUICK = {name: ["--quick"] for name in ORDER if name not in ("clustering", "report")} | {"report": ["--images", "300"]}
-WITH_PICTURES = ("captions", "embedding", "incremental", "rescue", "startup", "structural", "tuning")
+WITH_PICTURES = ("captions", "embedding", "incremental", "rescue", "review_actions", "startup", "structural", "tuning")
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from common import RESULTS, ROOT, Figure
 PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
     "embedding", "incremental", "structural", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup",
-    "report", "label_studio_open", "label_studio_backend",
+    "report", "label_studio_open", "label_studio_backend", "review_actions",
+    "review_kills",
 )  # fmt: skip
 HEAD = """\
 # Benchmarks

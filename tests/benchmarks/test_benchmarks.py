@@ -1,6 +1,7 @@
 """The benchmarks run: each with its tiny sizes, in processes of their own; and the docs show the results that are kept."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,28 @@ def test_benchmark_of_the_backend_runs_without_an_error_or_a_lost_event(tmp_path
     assert killed["unanswered"] >= 1, "it was killed while events were sent"
     assert killed["answered"] + killed["unanswered"] == killed["events"] == 60
     assert (killed["lost"], killed["twice"]) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_benchmark_of_kills_loses_nothing_and_counts_nothing_twice(cache: Path, tmp_path: Path) -> None:
+    trial = benchmark("review_kills", tmp_path / "result.json", "--cache", cache)["trial"]
+    assert (trial["events"], trial["kills"]) == (60, 3)
+    assert trial["sent while away"] >= 1
+    assert trial["found by sync"] >= 1, "webhooks missed some, and polling found them"
+    assert trial["decisions"] >= 20
+    assert (trial["lost"], trial["twice"]) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's package chromium")
+def test_benchmark_of_a_reviewer_s_actions_runs_and_puts_all_images_right(cache: Path, tmp_path: Path) -> None:
+    trials = benchmark("review_actions", tmp_path / "result.json", "--cache", cache)["trials"]
+    assert trials["before"] < 1
+    assert trials["clusters"]["right"] == trials["singles"]["right"] == 1
+    assert trials["clusters"]["drags"] >= 1
+    assert trials["clusters"]["actions"] < trials["singles"]["actions"]
 
 
 @pytest.mark.slow
