@@ -29,7 +29,7 @@ from common import QUIET, Figure, Trial, busy_cores, finish, parser, rounded, sh
 from PIL import Image
 
 import shoal
-from shoal.decisions import Decisions
+from shoal.decisions import Decisions, Surface
 
 PIPELINE = """shoal: 1
 name: served
@@ -83,6 +83,8 @@ def made(folder: Path, count: int) -> Path:
         Image.fromarray(pixels).resize((64, 48)).save(folder / "photos" / f"{number:04d}.jpg")
     (folder / "served.yaml").write_text(PIPELINE)
     shoal_run(folder / "served.yaml", folder / "photos", "--out", folder / "out", "--on", "local")
+    run = shoal.open(folder / "out")
+    Decisions.of(run.store).add_surface(Surface(key="s", run=run.id, kind="clusters", remote="1"))
     return folder / "out"
 
 

@@ -176,7 +176,7 @@ def remember(run: Run, root: Path, receipts: Receipts, plan: pa.Table) -> Made |
         "at": datetime.now(UTC).isoformat(timespec="seconds"), "version": run.version.number if run.version else 0,
     }  # fmt: skip
     run.folder.write_json(WHERE, [*known, entry])
-    log = [f"{entry['at']} {receipts.mode} into {root}: {title(run.version)}"]
+    log = [terminal(f"{entry['at']} {receipts.mode} into {root}: {title(run.version)}")]
     for row in receipts.table.to_pylist():
         reason = f" ({row['reason']})" if row["reason"] else ""
         log.append(terminal(f"{row['status']}: {row['source']} -> {row['target']}{reason}"))
@@ -195,4 +195,4 @@ def _confirm(run: Run, plan: pa.Table) -> Made | None:
     decisions, at, who = Decisions.of(run.store), now(), user()
     decisions.add_surface(Surface(key=commands(run.id), run=run.id, kind="command"))
     decisions.record(accepted(run.id, row["id"], row["cluster"], at, who, ACCEPTED) for row in chosen.to_pylist())
-    return make_version(run, by=who)
+    return make_version(run, run.version.policy if run.version else "latest", who)

@@ -81,7 +81,9 @@ class Server:
 
         place = url.rstrip("/")
         if not place.startswith(("http://", "https://")) or "@" in place:
-            raise UsageError(f"{url} is no address of Label Studio; write for instance --url http://127.0.0.1:8080")
+            raise UsageError(
+                f"{url.rpartition('@')[2]} is no address of Label Studio; write for instance --url http://127.0.0.1:8080"
+            )
         token = token or find_token(file)
         patience = httpx.Timeout(timeout, connect=CONNECT_SECONDS)
         return cls(place, httpx.Client(base_url=place, auth=auth_of(place, token), timeout=patience), is_personal(token))
@@ -312,7 +314,9 @@ class Server:
                 if error.status == 404 and page > 1:  # entries were removed while they were read
                     return
                 raise
-            found = said[name]
+            found = said.get(name) if isinstance(said, dict) else None
+            if not isinstance(found, list):
+                raise no_json(self.url, what)
             yield from found
             total = said.get("total", said.get("count", 0))
             if not found or page * size >= total:
@@ -347,7 +351,6 @@ def auth_of(url: str, token: str) -> "httpx.Auth":
             yield request
 
     class Personal(httpx.Auth):
-        requires_response_body = True
         access = ""
 
         def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -357,10 +360,14 @@ def auth_of(url: str, token: str) -> "httpx.Auth":
                 if answer.status_code != 401:
                     return
             given = yield httpx.Request("POST", f"{url}/api/token/refresh/", json={"refresh": token})
+            given.read()  # this answer alone: pictures are read bit by bit
             if given.status_code != 200:
                 said = given.json() if "json" in given.headers.get("content-type", "") else None
                 raise refused(url, given.status_code, said, "exchange the personal access token")
-            self.access = str(given.json()["access"])
+            try:
+                self.access = str(given.json()["access"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise no_json(url, "exchange the personal access token") from error
             request.headers["Authorization"] = f"Bearer {self.access}"
             yield request
 

@@ -4,6 +4,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal.errors import UsageError
 from shoal_ls.client import Server
 
 ML, WEBHOOKS = "/api/ml/", "/api/webhooks/"
@@ -42,6 +43,10 @@ def login(url: str) -> BackendLogin:
     """
     from shoal_ls.service.auth import credentials
 
+    if not url.startswith(("http://", "https://")) or "@" in url:
+        raise UsageError(
+            "--backend is an http(s) address without a password; set SHOAL_BACKEND_USER and SHOAL_BACKEND_PASSWORD instead"
+        )
     found = credentials()
     return BackendLogin(url, found.user, found.password) if found else BackendLogin(url)
 

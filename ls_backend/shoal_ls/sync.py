@@ -7,6 +7,7 @@ server that does not answer says nothing at all.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from shoal.catalogue import Run
@@ -142,13 +143,14 @@ class _Project:
             self.synced.new += self.decisions.record(batch)
 
     def _answers(self, progress: Progress, step: str) -> Iterator[Answer]:
+        last = {one.key: one for one in self.decisions.revisions(self.surface.run) if one.surface == self.surface.key}
         for task in self.server.tasks(self.number, answered=True):
             for annotation in task.get("annotations") or ():
                 key = str(annotation.get("id"))
                 answer = None if key in self.seen else self._answer(task, annotation)
                 self.seen.add(key)
                 if answer is not None:
-                    yield answer
+                    yield _said_again(answer, last.get(key))
             progress.advance(step, 1)
 
     def _answer(self, task: dict[str, Any], annotation: dict[str, Any]) -> Answer | None:
@@ -190,6 +192,14 @@ class _Project:
 def _was_answered(task: dict[str, Any] | None, answer: Answer) -> bool:
     """Tell whether a task is the one that an answer was given to: one that was removed may have been made again since."""
     return task is not None and moment(task.get("created_at")) <= answer.at
+
+
+def _said_again(answer: Answer, last: Answer | None) -> Answer:
+    """Return an answer, newer than its own deletion where its annotation is there again (a database that was put back)."""
+    if last is None or not last.deleted or last.at < answer.at:
+        return answer
+    later = datetime.fromisoformat(last.at) + timedelta(milliseconds=1)
+    return answer.model_copy(update={"at": moment(later.isoformat())})
 
 
 def _taken_back(answer: Answer) -> Answer:

@@ -150,3 +150,11 @@ def test_an_answer_is_whole_or_refused():
         rename(1, " ")
     with pytest.raises(ValueError, match="extra"):
         Answer.model_validate({"run": "r", "surface": "s", "key": "k", "at": "2026", "task": "t", "more": 1})
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b"])
+def test_a_store_whose_path_means_something_in_urls_keeps_its_decisions(tmp_path: Path, name: str) -> None:
+    store = Store.open(tmp_path / name, create=True)
+    assert Decisions.of(store).record([answer("cluster:3", keep("x"))]) == 1
+    assert (tmp_path / name / "decisions.db").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]

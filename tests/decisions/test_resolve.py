@@ -192,3 +192,12 @@ def test_what_all_say_is_settled_by_every_policy(answers: list[Answer]):
     asked = resolve(answers, "ask")
     if not asked.unsettled:
         assert resolve(answers, "majority").images == asked.images
+
+
+@pytest.mark.parametrize("policy", ["latest", "majority", "ask"])
+def test_who_skips_a_task_has_no_say_in_it(policy):
+    skipped = answer("cluster:0", who="bob", at=9)
+    found = resolve([ANN, skipped], policy)
+    assert found.names[0].goal == "fish"
+    assert placed(found, "x").cluster == 5
+    assert not found.unsettled

@@ -174,3 +174,18 @@ def test_a_match_needs_overlap_and_each_cluster_has_one():
     assert match({"i000": 0, "x": 0}, old | {"x": 6, "y": 7}, least=0.9) == []
     assert match({}, old) == []
     assert match(dict.fromkeys(old, -1), old) == []
+
+
+def test_what_people_kept_and_a_later_run_put_elsewhere_takes_no_new_image_along():
+    first = dict.fromkeys(["i001", "i002", "i003"], 3) | dict.fromkeys(["i011", "i012", "i013"], 2)
+    kept = reviewed(first, [answer("cluster:3", keep("i001"))])
+    once = carried(kept, first | {"i001": 2})
+    assert column(once.clusters, "cluster")["i001"] == 3
+    again = carried(Old(once.clusters, once.labels, once.highest), first | {"i001": 2, "i020": 2})
+    assert column(again.clusters, "cluster")["i020"] == 2
+    assert column(again.clusters, "cluster")["i001"] == 3
+
+
+def test_clusters_that_share_no_image_are_never_one():
+    found = match({"a": 0, "b": 0, "c": 1, "d": -1}, {"a": 7, "b": 7, "c": 7, "d": 9}, 0.0)
+    assert [(pair.new, pair.old) for pair in found] == [(0, 7)]

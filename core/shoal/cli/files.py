@@ -63,6 +63,7 @@ def organize(
     """
     import shoal
     from shoal import journal
+    from shoal.cli.review import tell_unapplied
     from shoal.errors import UsageError
     from shoal.host import Host
     from shoal.organizing import check_target, make_plan, option, organizer, remember, suggestions
@@ -92,7 +93,9 @@ def organize(
         return
     with closing(_Line()) as line:
         receipts = journal.organize(plan, to, mode, on_progress=line)  # type: ignore[arg-type]
-    remember(opened, to.absolute(), receipts, plan)
+    made = remember(opened, to.absolute(), receipts, plan)
+    if made is not None and not json:
+        tell_unapplied(opened.look(), made.conflicts, made.unsettled)
     _tell(receipts, _with_facts(receipts.table, plan), to, json)
     if not json:
         out_next([quoted("shoal", "undo", to)])

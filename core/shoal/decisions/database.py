@@ -13,7 +13,7 @@ from shoal.errors import StoreError
 from shoal.store import Store
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData
+    from sqlalchemy import URL, Connection, Engine, MetaData
 
 FILE = "decisions.db"
 VARIABLE = "SHOAL_DATABASE"
@@ -30,7 +30,7 @@ class Decisions:
     Every method is one transaction, and safe to call from several processes at once.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: "str | URL") -> None:
         """Take a database by its SQLAlchemy URL; tables are made where they are missing."""
         self._url = url
 
@@ -49,7 +49,9 @@ class Decisions:
                 f"{store.root.uri} is no local folder and can't hold a database of decisions; "
                 f"name one: {VARIABLE}=postgresql+psycopg://host/shoal"
             )
-        return cls(f"sqlite:///{store.root.local / FILE}")
+        from sqlalchemy import URL
+
+        return cls(URL.create("sqlite", database=str(store.root.local / FILE)))  # a path may hold what URLs read otherwise
 
     @classmethod
     def found(cls, store: Store) -> "Decisions | None":
@@ -138,24 +140,26 @@ class Decisions:
         except DBAPIError as error:
             if type(error).__name__ == "IntegrityError":
                 raise
-            raise StoreError(f"the database of decisions {self.name} can't be used: {error.orig}") from error
+            raise StoreError(
+                f"the database of decisions {self.name} can't be used: {' '.join(str(error.orig).split())}"
+            ) from error
 
     @property
     def name(self) -> str:
         """The URL without its password."""
         from sqlalchemy import make_url
 
-        return make_url(self._url).render_as_string(hide_password=True)
+        return make_url(self._url).set(query={}).render_as_string(hide_password=True)  # a query may hold one, too
 
     @cached_property
     def _engine(self) -> "Engine":
         from sqlalchemy import create_engine, event
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-        sqlite = self._url.startswith("sqlite")
+        sqlite = str(self._url).startswith("sqlite")
         try:
             engine = create_engine(self._url, connect_args={"timeout": SQLITE_WAIT_SECONDS} if sqlite else {})
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise StoreError(f"{VARIABLE} names a database that can't be opened: {error}") from error
         if sqlite:
             event.listen(engine, "connect", _settle_sqlite)

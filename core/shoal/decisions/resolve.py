@@ -114,7 +114,8 @@ def _verdicts(answers: Iterable[Answer], policy: Policy, unsettled: list[Unsettl
 def _surface(task: str, answers: Sequence[Answer], policy: Policy, unsettled: list[Unsettled]) -> dict[Subject, Verdict]:
     """Return what the answers to a task on one surface, the oldest first, come to."""
     newest = {answer.who or f"{answer.surface}/{answer.key}": answer for answer in answers}
-    people = sorted(newest.values(), key=lambda answer: (answer.at, answer.key))
+    speaking = (answer for answer in newest.values() if answer.changes)  # who skipped a task has no say in it
+    people = sorted(speaking, key=lambda answer: (answer.at, answer.key))
     asked = [wishes(answer) for answer in people]
     found: dict[Subject, Verdict] = {}
     for subject in dict.fromkeys(subject for each in asked for subject in each):

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from shoal.decisions import Conflict, Said, Unsettled
 from shoal.decisions.asking import Place, parent
+from shoal.decisions.numbering import STAYED
 from shoal.decisions.resolve import Placed, Resolution, Verdict, place
 from shoal.reviewing.labels import Naming, label_table
 from shoal.reviewing.splitting import Vectors, split
@@ -223,6 +224,8 @@ def _table(work: _Work) -> pa.Table:
     rows = []
     for row in work.base.clusters.to_pylist():
         verdict = work.why.get(row["id"])
+        if verdict is not None and verdict.wish.goal is None and row.get("decided") not in STAYED:
+            verdict = None  # who leaves an image where it was put confirms that decision, and replaces none
         if verdict is not None and verdict.wish.kind != "split":  # counted by new cluster
             work.summary[verdict.wish.kind] += 1
         told = {"decided": verdict.wish.kind, "by": verdict.said.who, "at": verdict.said.at} if verdict else {}

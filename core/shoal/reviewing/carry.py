@@ -61,12 +61,14 @@ def carry(run: Run, source: Run | None = None, by: str = "", least: float = OVER
         least: least overlap of two clusters to be one, 0 to 1: shared images by images of either.
 
     Raises:
-        UsageError: there is no such earlier run, or this one was reviewed already.
+        UsageError: there is no such earlier run, or this one was reviewed or opened for review already.
     """
     decisions = Decisions.of(run.store)
     versions = decisions.versions(run.id)
     if current(versions) is not None or any(not answer.deleted for answer in counting(run.revisions, versions)):
         raise UsageError(f"run {run.id} was reviewed already; carry before its review, or undo that first")
+    if any(surface.kind != "command" for surface in decisions.surfaces(run.id)):
+        raise UsageError(f"run {run.id} is open for review under its own numbers; carry before `shoal review open`")
     source = source or candidate(run)
     if source is None:
         raise UsageError(

@@ -132,7 +132,10 @@ def _repeat(work: _Work) -> None:
         elif said["decided"] == "reject" and row["before"] != NOISE:
             why = f"the image is no noise any more, but in cluster {row['before']}"
         else:
-            row |= {"cluster": said["cluster"], "decided": said["decided"], "by": said["by"], "at": said["at"]}
+            # The new run put it elsewhere: it did not stay with its cluster, it was brought back.
+            pulled = said["decided"] == "keep" and row["before"] not in (said["before"], said["cluster"])
+            decided = "move" if pulled else said["decided"]
+            row |= {"cluster": said["cluster"], "decided": decided, "by": said["by"], "at": said["at"]}
             continue
         told = {"what": said["decided"], "by": said["by"] or "", "at": said["at"] or ""}
         work.lost.append(Lost(f"image:{said['id']}", why, work.names.get(said["cluster"], ""), **told))
@@ -180,6 +183,7 @@ def _labels(work: _Work, labels: pa.Table) -> pa.Table:
     told = {row["cluster"]: row for row in work.old.labels.to_pylist()}
     new = {work.mapping[row["cluster"]]: row for row in labels.to_pylist() if row["cluster"] in work.mapping}
     schema = labels.schema if BY.name in labels.schema.names else labels.schema.append(BY)
+    schema = pa.schema([field.with_nullable(field.name != "cluster") for field in schema])  # fresh clusters lack some
     rows = {}
     for cluster in sorted({row["cluster"] for row in work.rows.values()} - {NOISE}):
         row = {**dict.fromkeys(schema.names), **new.get(cluster, {})}

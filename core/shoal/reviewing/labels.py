@@ -49,9 +49,9 @@ def label_table(before: pa.Table, clusters: Sequence[int], naming: Naming) -> pa
     names = distinct({cluster: row["label"] for cluster, row in rows.items()}, naming.names)
     for cluster, row in rows.items():
         if row["label"] != names[cluster]:
-            row["reason"] = f"{row['reason']}; another cluster is called {row['label']}"
+            row["reason"] = "; ".join(filter(None, [row["reason"], f"another cluster is called {row['label']}"]))
             row["label"] = names[cluster]
-    more = [field for field in before.schema if field.name not in (*LABELS.names, BY.name)]
+    more = [field.with_nullable(True) for field in before.schema if field.name not in (*LABELS.names, BY.name)]
     schema = pa.schema([*LABELS, *more, BY])
     return pa.Table.from_pylist(list(rows.values()), schema=schema)
 

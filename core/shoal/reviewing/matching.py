@@ -6,6 +6,9 @@ from dataclasses import dataclass
 OVERLAP = 0.3
 """Least share of the images of two clusters that both have, of those that either has, for them to be one cluster."""
 
+SOME = 1e-9
+"""Clusters that share no image are never one, whatever overlap is asked for."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -44,4 +47,4 @@ def match(new: Mapping[str, int], old: Mapping[str, int], least: float = OVERLAP
     share, ours, theirs = share[np.ix_(ours >= 0, theirs >= 0)], ours[ours >= 0], theirs[theirs >= 0]
     pairs = zip(*linear_sum_assignment(share, maximize=True), strict=True)
     made = [Match(int(ours[one]), int(theirs[other]), float(share[one, other])) for one, other in pairs]
-    return sorted((pair for pair in made if pair.overlap >= least), key=lambda pair: pair.new)
+    return sorted((pair for pair in made if pair.overlap >= max(least, SOME)), key=lambda pair: pair.new)

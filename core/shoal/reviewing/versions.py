@@ -115,10 +115,13 @@ def revision(answer: Answer) -> Revision:
 
 
 def keep(run: Run, decisions: Decisions, version: Version, clusters: pa.Table, labels: pa.Table) -> bool:
-    """Write a version's tables, then its row; False where somebody else made one of its number meanwhile."""
+    """Write a version's tables, then its row; False where somebody made or undid a version meanwhile."""
     folder = run.folder / version.folder
     folder.write_table(REVIEWED["cluster"], clusters)
     folder.write_table(REVIEWED["label"], labels)
+    stands = decisions.current(run.id)
+    if (stands.number if stands else 0) != version.parent:
+        return False
     return decisions.add_version(version)
 
 

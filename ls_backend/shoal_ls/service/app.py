@@ -1,6 +1,7 @@
 """The HTTP application: what Label Studio asks an ML backend, its webhook, figures, and pictures."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -115,13 +116,14 @@ def _add_model(app: FastAPI, parts: Parts) -> None:
         return {"versions": backend.versions()}
 
     @app.post("/predict")
-    async def predict(request: Request) -> JSONResponse:
+    async def predict(request: Request) -> Response:
         asked = await run_in_threadpool(parse, await body_of(request, MAX_PREDICT))
         tasks = asked.get("tasks")
         if not isinstance(tasks, list):
             raise UsageError("the request has no list of `tasks`; send what Label Studio sends to /predict")
         results = await run_in_threadpool(backend.predict, tasks, asked)
-        return JSONResponse({"results": results})
+        # Escaped to ASCII: what a task holds may be text that UTF-8 can't say, and would cost the others their predictions.
+        return Response(json.dumps({"results": results}, allow_nan=False), media_type="application/json")
 
 
 def _add_webhook(app: FastAPI, parts: Parts, drain: Drain) -> None:

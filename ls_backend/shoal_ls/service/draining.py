@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from shoal.decisions import Answer, Decisions
+from shoal.decisions import Answer, Decisions, Surface
 from shoal_ls.annotations import read_annotation
 from shoal_ls.service.inbox import Inbox, Kept, State
 
@@ -74,7 +74,8 @@ def recorder(decisions: Decisions) -> Handler:
     """Return the handler that records what reviewers said; hearing of it twice is hearing of it once."""
 
     def record(found: Sequence[Kept]) -> dict[int, State]:
-        said = {kept.number: _said(kept) for kept in found if not kept.event.deleted}
+        surfaces = {surface.key: surface for surface in decisions.surfaces()}
+        said = {kept.number: _said(kept, surfaces) for kept in found if not kept.event.deleted}
         decisions.record(answer for answer in said.values() if answer is not None)
         gone = _taken_back([kept for kept in found if kept.event.deleted], decisions)
         decisions.record(answer for answer in gone.values() if answer is not None)
@@ -83,10 +84,19 @@ def recorder(decisions: Decisions) -> Handler:
     return record
 
 
-def _said(kept: Kept) -> Answer | None:
-    """Return what an annotation says; None leaves it to polling."""
+def _said(kept: Kept, surfaces: Mapping[str, Surface]) -> Answer | None:
+    """Return what an annotation says; None leaves it to polling.
+
+    The task's data names the surface, and people can edit that: it counts only where the surface is known and its project is
+    the one that the event comes from.
+    """
     said = json.loads(kept.event.payload)
-    return read_annotation(said["task"].get("data"), said["annotation"])
+    data = said["task"].get("data")
+    named = data.get("shoal_surface") if isinstance(data, Mapping) else None
+    surface = surfaces.get(named) if isinstance(named, str) else None
+    if surface is None or kept.event.project not in ("", surface.remote):
+        return None
+    return read_annotation(data, said["annotation"], surface)
 
 
 def _taken_back(found: Sequence[Kept], decisions: Decisions) -> dict[int, Answer | None]:

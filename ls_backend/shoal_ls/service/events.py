@@ -17,6 +17,13 @@ LONGEST_NAME = 64
 """Characters of a number, a time or an action that are kept; Label Studio's own are shorter."""
 
 
+MOST = 128 * 2**20
+"""Characters that the events of one webhook may come to: each holds its own copy of the task."""
+
+PROJECT = ("id", "title", "label_config")
+"""What is kept of a project: a webhook tells all of it, the password of its task data too."""
+
+
 @dataclass(frozen=True)
 class Event:
     """One annotation that was made, changed or taken back.
@@ -27,7 +34,7 @@ class Event:
         key: number of the annotation.
         at: when it was changed, as Label Studio says it; with `key` it tells a repeated event from news.
         deleted: whether the annotation is gone; nothing but its number is known then.
-        payload: JSON of `annotation`, `task` and `project`, as they came.
+        payload: JSON of `annotation` and `task`, as they came, and of what `project` has of `PROJECT`.
     """
 
     action: str
@@ -70,7 +77,14 @@ def events(payload: Mapping[str, Any]) -> list[Event]:
         _event(action, annotation, _task_of(annotation, place, tasks), project)
         for place, annotation in enumerate(annotations)
     )
-    return [event for event in made if event is not None]
+    found, size = [], 0
+    for event in made:
+        if event is not None:
+            found.append(event)
+            size += len(event.payload)
+        if size > MOST:
+            raise UsageError("the webhook says too much at once; `shoal review sync` reads the rest")
+    return found
 
 
 def _event(action: str, annotation: Mapping[str, Any], task: Mapping[str, Any], project: Mapping[str, Any]) -> Event | None:
@@ -104,7 +118,8 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 def _payload(annotation: Mapping[str, Any], task: Mapping[str, Any], project: Mapping[str, Any]) -> str:
-    return json.dumps({"annotation": annotation, "task": task, "project": project})
+    known = {name: project[name] for name in PROJECT if name in project}  # not its password for task data
+    return json.dumps({"annotation": annotation, "task": task, "project": known})
 
 
 def _name(value: object) -> str:

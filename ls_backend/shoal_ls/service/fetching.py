@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 from shoal.errors import ImageError, UsageError
 from shoal.sources import absolute, is_local, read_bytes
+from shoal_ls.errors import ServerError
 
 if TYPE_CHECKING:
     import httpx
@@ -94,6 +95,8 @@ class Places:
                         if not answer.is_redirect:
                             return self._body(answer, ends)
                         url = urljoin(url, answer.headers.get("location", ""))
+                except ServerError as error:  # the token is not taken
+                    raise ImageError(str(error)) from error
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
                     raise ImageError(f"{_shown(url)} can't be fetched: {type(error).__name__}") from error
         raise ImageError(f"{_shown(url)} redirects more than {HOPS} times")

@@ -38,7 +38,7 @@ class Gate:
         self._app, self._credentials, self._metrics = app, credentials, metrics
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Let a request through, or answer 401."""
+        """Let a request through, or answer 401 or 403."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -51,7 +51,10 @@ class Gate:
             await send(message)
 
         try:
-            if self._allowed(scope):
+            if _from_a_page(scope):
+                refusal = {"error": "pages in a browser may not tell the backend anything; Label Studio's server does"}
+                await JSONResponse(refusal, 403)(scope, receive, noting)
+            elif self._allowed(scope):
                 await self._app(scope, receive, noting)
             else:
                 refusal = {"error": "name and password are wrong or missing; the backend wants Basic authentication"}
@@ -72,6 +75,11 @@ class Gate:
         self._metrics.seconds.labels(path).observe(seconds)
         facts = {"method": scope["method"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         log.log(logging.DEBUG if path in OPEN else logging.INFO, "request", extra=facts)
+
+
+def _from_a_page(scope: "Scope") -> bool:
+    """Tell whether a page in a browser sends this: any page could, to a backend on the same machine without a password."""
+    return scope["method"] not in ("GET", "HEAD") and "origin" in Headers(scope=scope)
 
 
 async def body_of(request: "Request", most: int = MAX_BODY) -> bytes:

@@ -4,6 +4,7 @@ Label Studio sends each event once and waits one second. So the only work that i
 all events that came meanwhile share; a power cut or a SIGKILL after it loses nothing.
 """
 
+import os
 import queue
 import sqlite3
 import threading
@@ -72,6 +73,7 @@ class Inbox:
         self._queue: queue.Queue[_Delivery | None] = queue.Queue(WAITING)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # who reviews what is nobody else's business
             with self._open() as connection:
                 connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
@@ -86,6 +88,7 @@ class Inbox:
             InboxFull: too many wait already.
         """
         delivery = _Delivery(events, Future())
+        delivery.answer.set_running_or_notify_cancel()  # a request that goes away can't cancel what is being written
         try:
             self._queue.put_nowait(delivery)
         except queue.Full:
@@ -105,13 +108,13 @@ class Inbox:
         ]
 
     def settle(self, states: Mapping[int, State]) -> None:
-        """Say what became of events; the payload of those that are recorded is needed no more.
+        """Say what became of events; the payload of those that are dealt with is needed no more.
 
         A power cut may undo it: then they are dealt with again.
         """
         with self._open("NORMAL") as connection, _transaction(connection):
             connection.executemany(
-                "UPDATE events SET state = ?1, payload = CASE ?1 WHEN 'recorded' THEN '' ELSE payload END WHERE number = ?2",
+                "UPDATE events SET state = ?1, payload = CASE ?1 WHEN 'new' THEN payload ELSE '' END WHERE number = ?2",
                 [(state, number) for number, state in states.items()],
             )
 

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 
 import shoal
 from shoal.catalogue import Run
+from shoal.decisions import Decisions, Surface
 from shoal.runner import RunOptions
 from shoal_ls import configs
 from shoal_ls.service.serving import Options, application
@@ -48,8 +49,11 @@ def out(small_store: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(out: Path) -> Run:
-    """Its run."""
-    return shoal.open(out)
+    """Its run, which is reviewed in project 7."""
+    run = shoal.open(out)
+    facts = {"user:3": "reviewer@example.com"}
+    Decisions.of(run.store).add_surface(Surface(key="s1", run=run.id, kind="clusters", remote="7", facts=facts))
+    return run
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import ImageError
+from shoal_ls.client import auth_of
 from shoal_ls.service.fetching import Places
 
 asked: list[tuple[str, str | None]] = []
@@ -34,6 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"x" * (65_536 if self.path == "/large" else 5))
             self.wfile.flush()
             time.sleep(0.1 if self.path == "/slow" else 0)
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"access": "short-lived"}' if self.headers["Content-Length"] != "0" else b"")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -115,6 +121,15 @@ def test_what_is_large_slow_or_missing_is_given_up(site: str) -> None:
     assert time.monotonic() - began < 1.5
     with pytest.raises(ImageError, match="answered 404"):
         places.read(f"http://{site}/missing?signature=secret")
+
+
+@pytest.mark.parametrize("secret", ["0" * 40, "a.b.c"], ids=["legacy", "personal"])
+def test_limits_hold_with_both_kinds_of_token(site: str, secret: str) -> None:
+    places = Places(server=f"http://{site}", max_bytes=1_000_000, auth=auth_of(f"http://{site}", secret))
+    assert places.read(f"http://{site}/image.jpg") == b"xxxxx"
+    assert [who for _, who in asked] == [f"Token {secret}" if secret.isdigit() else "Bearer short-lived"]
+    with pytest.raises(ImageError, match="more than the allowed 1000000 bytes"):
+        places.read(f"http://{site}/large")
 
 
 def test_the_reason_names_no_query_which_may_hold_a_signature(site: str) -> None:

@@ -1,5 +1,6 @@
 """`/predict` from the store: what the run says of each task, in order, in the shapes of the labelling configurations."""
 
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -180,3 +181,12 @@ def small_run(small_store: Path) -> Snapshot:
 )
 def test_a_hostile_configuration_has_no_controls(text: str) -> None:
     assert not read_config(text).controls
+
+
+def test_half_a_surrogate_pair_costs_nobody_else_a_prediction(client: TestClient, run: Run) -> None:
+    odd = {"id": 9, "data": {"image": "http://h\ud800/x.jpg"}}
+    asked = {"tasks": [odd, cluster_task(run, 0, members(run)[0])], "project": "7.1", "label_config": CLUSTER_CONFIG}
+    answer = client.post("/predict", content=json.dumps(asked))
+    results = answer.json()["results"]
+    assert results[0]["result"] == []
+    assert results[1]["result"]

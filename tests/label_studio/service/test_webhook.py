@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shoal.catalogue import Run
 from shoal.decisions import Answer, Decisions, Surface
 from shoal.errors import StoreError
+from shoal_ls.service import events as hooks
 from shoal_ls.service import gate
 from shoal_ls.service import inbox as inboxes
 from shoal_ls.service.draining import Drain, recorder
@@ -49,7 +50,7 @@ def test_an_annotation_becomes_an_answer(client: TestClient, out: Path, run: Run
     assert answer.json() == {"status": "kept", "events": 1, "new": 1}
     wait_until(lambda: len(recorded(out, run)) == 1)
     found = recorded(out, run)[0]
-    assert (found.surface, found.key, found.task, found.who) == ("s1", "11", "cluster:0", "user:3")
+    assert (found.surface, found.key, found.task, found.who) == ("s1", "11", "cluster:0", "reviewer@example.com")
     assert [change.kind for change in found.changes] == ["keep", "rename"]
     assert found.changes[1].label == "name 11"
 
@@ -103,6 +104,53 @@ def test_an_annotation_without_action_or_project_is_taken(client: TestClient, ou
     wait_until(lambda: len(recorded(out, run)) == 1)
 
 
+def test_a_person_is_named_as_polling_names_them(client: TestClient, out: Path, run: Run) -> None:
+    client.post("/webhook", json=annotation_event(1, run))
+    wait_until(lambda: [answer.who for answer in recorded(out, run)] == ["reviewer@example.com"])
+
+
+@pytest.mark.parametrize(("surface", "project"), [("made-up", 7), ("s1", 99), (["s1"], 7)])
+def test_a_surface_that_nobody_opened_or_of_another_project_is_not_believed(
+    inbox: Inbox, run: Run, surface: object, project: int
+) -> None:
+    said = annotation_event(1, run)
+    said["task"]["data"]["shoal_surface"], said["project"] = surface, {"id": project}
+    inbox.put(events(said)).result(10)
+    Drain(inbox, recorder(Decisions.of(run.store))).once()
+    assert inbox.counts() == {"new": 0, "recorded": 0, "left": 1}
+    assert Decisions.of(run.store).answers(run.id) == []
+
+
+def test_a_page_in_a_browser_is_refused(client: TestClient, run: Run) -> None:
+    answer = client.post("/webhook", json=annotation_event(1, run), headers={"Origin": "https://elsewhere.example"})
+    assert answer.status_code == 403
+    assert "browser" in answer.json()["error"]
+    assert client.post("/webhook", json=annotation_event(1, run)).json()["new"] == 1, "it was not kept before"
+
+
+def test_passwords_of_a_project_are_not_kept_and_the_inbox_is_private(inbox: Inbox, tmp_path: Path, run: Run) -> None:
+    said = annotation_event(1, run) | {"project": {"id": 7, "task_data_password": "hunter2", "label_config": "<View/>"}}
+    (found,) = events(said)
+    assert json.loads(found.payload)["project"] == {"id": 7, "label_config": "<View/>"}
+    inbox.put([found]).result(10)
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("inbox.db*")} == {0}
+
+
+def test_a_webhook_that_would_fill_the_memory_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "MOST", 100_000)
+    task = {"id": 1, "data": {"text": "x" * 10_000}}
+    many = {"action": "ANNOTATIONS_CREATED", "annotations": [{"id": n, "task": 1} for n in range(20)], "task": task}
+    answer = client.post("/webhook", json=many)
+    assert answer.status_code == 400
+    assert "too much" in answer.json()["error"]
+    assert client.post("/webhook", json=many | {"annotations": [{"id": 1, "task": 1}]}).json()["new"] == 1
+
+
+def test_a_request_that_goes_away_leaves_the_writer_at_work(inbox: Inbox) -> None:
+    assert not inbox.put([event(1)]).cancel()
+    assert inbox.put([event(2)]).result(10) == 1
+
+
 @given(st.dictionaries(st.sampled_from(["action", "annotation", "annotations", "task", "tasks", "project"]), JSON))
 def test_no_payload_raises(payload: dict[str, Any]) -> None:
     for found in events(payload):
@@ -125,7 +173,6 @@ def test_a_body_beyond_the_limit_is_refused(client: TestClient, monkeypatch: pyt
 
 def test_what_is_taken_back_is_found_by_project_and_number(client: TestClient, out: Path, run: Run) -> None:
     decisions = Decisions.of(run.store)
-    decisions.add_surface(Surface(key="s1", run=run.id, kind="clusters", place="http://ls", remote="7"))
     client.post("/webhook", json=annotation_event(1, run))
     client.post("/webhook", json=annotation_event(2, run))
     gone = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 1}], "project": {"id": 7}}
@@ -152,7 +199,6 @@ def test_a_deletion_that_cannot_be_told_is_left_to_polling(
 
 def test_an_annotation_made_and_taken_back_in_one_go_is_taken_back(inbox: Inbox, run: Run) -> None:
     decisions = Decisions.of(run.store)
-    decisions.add_surface(Surface(key="s1", run=run.id, kind="clusters", remote="7"))
     made = events(annotation_event(1, run, "2100-01-01T00:00:00Z"))  # the server's clock is ahead
     gone = events({"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 1}], "project": {"id": 7}})
     inbox.put([*made, *gone]).result(10)
