@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from shoal.errors import UsageError
 from shoal_ls.errors import HOW_TO_LOG_IN, ServerError, no_json, refused, unreachable
+from shoal_ls.extra import need
 
 if TYPE_CHECKING:
     import httpx
@@ -75,8 +76,9 @@ class Server:
             timeout: seconds to wait for an answer.
 
         Raises:
-            UsageError: the URL is none, or there is no token.
+            UsageError: the URL is none, there is no token, or shoal was installed without the extra `label-studio`.
         """
+        need("httpx", "label_studio_sdk")
         import httpx
 
         place = url.rstrip("/")

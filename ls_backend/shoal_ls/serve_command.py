@@ -44,13 +44,12 @@ def serve(
 
     Add http://HOST:PORT as a model in a project's settings, and http://HOST:PORT/webhook as its webhook.
     """
-    from shoal.errors import UsageError
+    from shoal_ls.extra import need
 
-    try:
-        from shoal_ls.service.serving import Options
-        from shoal_ls.service.serving import serve as start
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed; give `pip install 'shoal[label-studio]'`") from error
+    need("fastapi", "uvicorn", "prometheus_client", "httpx")
+    from shoal_ls.service.serving import Options
+    from shoal_ls.service.serving import serve as start
+
     start(
         Options(
             out=out, run=run, host=host, port=port, state=state, model=model, label_studio=label_studio,
