@@ -7,7 +7,6 @@ command again goes on there. Nothing but this machine can reach the two servers,
 """
 
 import argparse
-import contextlib
 import os
 import secrets
 import shlex
@@ -18,7 +17,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,12 +56,20 @@ class Program:
     log: Path | None = None
 
     def end(self) -> None:
-        """Ask it and what it started to end, and make it after a while."""
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            if self.process.poll() is None:  # its number is its own as long as it was not waited for
-                os.killpg(self.process.pid, sign)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(PATIENCE)
+        """Ask it and what it started to end, make them after a while, and wait until none is left."""
+        if self.process.poll() is not None:  # its number may be another process's by now
+            return
+        group = self.process.pid
+        os.killpg(group, signal.SIGTERM)
+        _until(self._ended)
+        os.killpg(group, signal.SIGKILL)  # it was not waited for yet, so the number is its own
+        self.process.wait()
+        _until(lambda: _is_empty(group))
+
+    def _ended(self) -> bool:
+        """Tell whether it ended, without giving its number back."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.process.pid, how) is not None
 
     def last_words(self) -> str:
         """Return the last line of its log."""
@@ -161,6 +168,22 @@ class Demo:
                 out.close()
         self.programs.append(Program(name, process, log))
         return self.programs[-1]
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, at most `PATIENCE` seconds."""
+    last = time.monotonic() + PATIENCE
+    while not holds() and time.monotonic() < last:
+        time.sleep(0.02)
+
+
+def _is_empty(group: int) -> bool:
+    """Tell whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def answers(url: str) -> bool:
