@@ -46,6 +46,10 @@ RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+def plain_environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SHOAL_", "PYTHONPATH"))}
+
+
 @dataclass(frozen=True)
 class Work:
     """A folder with little pictures, a pipeline that uses the third-party stage, and a job that runs it."""
@@ -57,9 +61,12 @@ class Work:
         return [str(self.folder / name) for name in ("pipeline.yaml", "photos", "out")]
 
     @property
+    def working_dir(self) -> Path:
+        return self.folder / "working_dir"
+
+    @property
     def environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SHOAL_", "PYTHONPATH"))}
-        return {**kept, "SHOAL_TEST_HEARD": str(self.folder / "heard.jsonl"), "SHOAL_MLFLOW": "off"}
+        return {**plain_environment(), "SHOAL_TEST_HEARD": str(self.folder / "heard.jsonl"), "SHOAL_MLFLOW": "off"}
 
     def heard(self, event: str) -> list[dict[str, object]]:
         lines = [json.loads(line) for line in (self.folder / "heard.jsonl").read_text().splitlines()]
@@ -111,15 +118,15 @@ class Cluster:
     dashboard: str
     environment: dict[str, str]
 
-    def run(self, folder: Path, arguments: list[str]) -> str:
-        """Submit a job with a working_dir, wait until it succeeded, return what it printed.
+    def run(self, work: Work, arguments: list[str]) -> str:
+        """Submit a job with the working_dir of `work`, wait until it succeeded, return what it printed.
 
         Not by the submit command's own log follower: it ends with an error where the node's agent is not up yet when the
         job begins (close code 1006), while the job itself runs on.
         """
         name = f"job-{secrets.token_hex(4)}"
         end = time.monotonic() + 300
-        while "No available agent" in (done := self._submit(name, folder, arguments)).stderr and time.monotonic() < end:
+        while "No available agent" in (done := self._submit(name, work, arguments)).stderr and time.monotonic() < end:
             time.sleep(1)  # the job server listens before the node's agent is up
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         while (job := self._ask(name))["status"] in ("PENDING", "RUNNING") and time.monotonic() < end:
@@ -128,11 +135,13 @@ class Cluster:
         assert job["status"] == "SUCCEEDED", f"{job['status']}: {job['message']}\n{output[-3000:]}"
         return output
 
-    def _submit(self, name: str, folder: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    def _submit(self, name: str, work: Work, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+        variables = {key: work.environment[key] for key in ("SHOAL_TEST_HEARD", "SHOAL_MLFLOW")}
         return subprocess.run(
             [*RAY, "job", "submit", "--no-wait", "--submission-id", name, "--address", self.dashboard,
-             "--working-dir", str(folder), "--", sys.executable, *arguments],
-            env=self.environment, cwd=folder.parent, capture_output=True, text=True, timeout=120, check=False,
+             "--runtime-env-json", json.dumps({"env_vars": variables}), "--working-dir", str(work.working_dir), "--",
+             sys.executable, *arguments],
+            env=self.environment, cwd=work.folder, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def _ask(self, path: str) -> dict[str, object]:
@@ -153,23 +162,24 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.fixture
-def cluster(work: Work, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of our own; Ray asks for a token, and socket paths must be short."""
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of our own, for all jobs; Ray asks for a token, and socket paths must be short."""
     port, dashboard, client = free_ports(3)
-    token = work.folder / "token"
+    folder = tmp_path_factory.mktemp("cluster")
+    token = folder / "token"
     token.write_text(secrets.token_hex(32))
-    environment = {**work.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    environment = {**plain_environment(), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     temporary = Path(tempfile.gettempdir()) / f"shoal-ray-{secrets.token_hex(3)}"
     words = (
         f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
         f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary}"
     )
-    log = (work.folder / "ray.log").open("w")
+    log = (folder / "ray.log").open("w")
     head = subprocess.Popen([*RAY, *words.split()], env=environment, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{dashboard}"
     try:
-        wait_for(dashboard, head, work.folder / "ray.log")
+        wait_for(dashboard, head, folder / "ray.log")
         yield Cluster(address, environment)
     finally:
         stop(head)
@@ -202,15 +212,15 @@ def wait_for(port: int, head: "subprocess.Popen[bytes]", log: Path) -> None:
 
 def test_a_job_with_a_working_dir(work: Work, cluster: Cluster, sites: dict[str, Path]) -> None:
     """The package lies in the working_dir only: the driver finds its entry point there, workers import it from there."""
-    folder = Path(shutil.copytree(sites["good"], work.folder / "working_dir"))
-    (folder / "job.py").write_text(JOB)
-    said = work.check(cluster.run(folder, ["job.py", *work.arguments]))
-    assert not str(said["file"]).startswith(str(folder)), "the job ran where it was submitted, not on the cluster"
+    shutil.copytree(sites["good"], work.working_dir)
+    (work.working_dir / "job.py").write_text(JOB)
+    said = work.check(cluster.run(work, ["job.py", *work.arguments]))
+    assert not str(said["file"]).startswith(str(work.working_dir)), "the job ran where it was submitted, not on the cluster"
 
 
 def test_the_entry_point_for_jobs(work: Work, cluster: Cluster, sites: dict[str, Path]) -> None:
     """`ray_jobs/run.py` is the command line: a plain submit runs a pipeline and prints the same summary."""
-    folder = Path(shutil.copytree(sites["good"], work.folder / "working_dir"))
-    shutil.copy(Path(__file__).parents[2] / "ray_jobs" / "run.py", folder)
-    printed = cluster.run(folder, ["run.py", *work.arguments[:2], "--out", work.arguments[2]])
+    shutil.copytree(sites["good"], work.working_dir)
+    shutil.copy(Path(__file__).parents[2] / "ray_jobs" / "run.py", work.working_dir)
+    printed = cluster.run(work, ["run.py", *work.arguments[:2], "--out", work.arguments[2]])
     assert f"{IMAGES} of {IMAGES} files accepted" in printed
