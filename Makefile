@@ -9,8 +9,10 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 # The first import of umap compiles for a quarter of a minute and keeps what it compiled.
 COMPILE := $(BIN)/python -W ignore -c "import umap"
-# Tests side by side, a thread for each: more threads than cores wait for each other.
+# Tests run side by side. The fast ones have a thread each: more threads than cores wait for each other. The slow ones start
+# processes, which choose theirs as they do for users, and a file of them stays together: its tests share runs and servers.
 FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+SLOW := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo review-demo test test-vllm lint check docs bench clean
 
@@ -69,7 +71,7 @@ lint: $(VENV)/.installed-dev
 
 test: lint $(LABEL_STUDIO)/.installed
 	$(FAST) -m "not slow and not vllm" -q
-	$(BIN)/python -m pytest -m "slow and not vllm" -q
+	$(SLOW) -m "slow and not vllm" -q
 
 # vLLM can't share an environment with the rest: it wants other versions of transformers and NumPy. Built for CPUs, it needs
 # neither the sound and video libraries that it asks for nor a torchvision that finds CUDA (see the file that is copied).
