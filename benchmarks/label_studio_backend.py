@@ -13,7 +13,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import QUIET, Figure, Trial, busy_cores, finish, parser, rounded, shoal_run
+from common import QUIET, ROOT, Figure, Trial, busy_cores, finish, parser, rounded, shoal_run
 from PIL import Image
+
+sys.path.insert(0, str(ROOT))
+
+from tests.ports import free_port
 
 import shoal
 from shoal.decisions import Decisions, Surface
@@ -102,10 +105,7 @@ class Backend:
 @contextlib.contextmanager
 def serving(out: Path, log: Path, port: int = 0) -> Iterator[Backend]:
     """Serve a store until the block ends, or until the process is killed."""
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    port = port or free_port()
     command = [sys.executable, "-c", "from shoal.cli import main; main()", "serve", str(out), "--port", str(port)]
     with log.open("ab") as sink:
         backend = Backend(port, subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, "SHOAL_PLUGINS": ""}))

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.label_studio.runs import pictures
-from tests.label_studio.server import binaries, free_port
+from tests.label_studio.server import binaries
+from tests.ports import free_port
 
 from .conftest import SCRIPT, load_script
 

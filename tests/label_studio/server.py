@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -11,6 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = "SHOAL_LABEL_STUDIO"
@@ -32,23 +34,16 @@ def binaries() -> Path:
 def fresh(cache: Path, folder: Path, guarded: bool = False, environment: dict[str, str] | None = None) -> "LabelStudio":
     """Return a server with an empty database in a folder, started; arguments as of `LabelStudio`.
 
-    Making the database takes half a minute, minutes on a busy machine: it is made once, and copied.
+    Making the database takes half a minute, minutes on a busy machine: it is made once, by one process, and copied.
     """
     version = subprocess.run(
         [str(binaries() / "python"), "-c", "from importlib.metadata import version; print(version('label-studio'))"],
         capture_output=True, text=True, timeout=60, check=True,
     ).stdout.strip()  # fmt: skip
     template = cache / f"label-studio-{version}"
-    if not template.is_dir():
-        making = cache / f"label-studio-{os.getpid()}"
-        first = LabelStudio(making, folder / "files")
-        first.start()
-        first.stop()
-        (making / "token").write_text(first.token)
-        if template.is_dir():  # somebody else was quicker
-            shutil.rmtree(making)
-        else:
-            making.rename(template)
+    with FileLock(cache / "label-studio.lock"):
+        if not template.is_dir():
+            _make_database(template, folder / "files")
     shutil.copytree(template, folder / "data")
     token = (template / "token").read_text()
     made = LabelStudio(folder / "data", folder / "files", guarded, token, environment or {})
@@ -56,11 +51,13 @@ def fresh(cache: Path, folder: Path, guarded: bool = False, environment: dict[st
     return made
 
 
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _make_database(template: Path, files: Path) -> None:
+    making = template.with_name(f"{template.name}-{os.getpid()}")
+    first = LabelStudio(making, files)
+    first.start()
+    first.stop()
+    (making / "token").write_text(first.token)
+    making.rename(template)
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 from shoal.errors import UsageError
 from shoal_ls.client import Server, find_token
 from shoal_ls.errors import Gone, ServerError, refused
-from tests.label_studio.server import EMAIL, LabelStudio, free_port
+from tests.label_studio.server import EMAIL, LabelStudio
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -16,8 +16,9 @@ from shoal_ls.connecting import BackendLogin
 from shoal_ls.errors import Blocked, ServerError
 from shoal_ls.projects import Options, open_review
 from tests.cli.conftest import call
-from tests.label_studio.server import LabelStudio, free_port, fresh
+from tests.label_studio.server import LabelStudio, fresh
 from tests.label_studio.test_open import Heard, number, open_
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

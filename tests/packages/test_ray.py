@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.ports import free_port
+
 PIPELINE = """
 shoal: 1
 steps:
@@ -152,20 +154,10 @@ class Cluster:
         return found
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of our own, for all jobs; Ray asks for a token, and socket paths must be short."""
-    port, dashboard, client = free_ports(3)
+    port, dashboard, client = (free_port() for _ in range(3))
     folder = tmp_path_factory.mktemp("cluster")
     token = folder / "token"
     token.write_text(secrets.token_hex(32))

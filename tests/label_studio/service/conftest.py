@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from shoal.runner import RunOptions
 from shoal_ls import configs
 from shoal_ls.service.serving import Options, application
 from tests.cli.conftest import PIPELINE, pictures
+from tests.ports import free_port
 
 CLUSTER_CONFIG = (Path(configs.__file__).parent / "clusters.xml").read_text()
 CHOICE_CONFIG = """<View><Image name="img" value="$image"/>
@@ -157,13 +157,6 @@ class Process:
             self.running.send_signal(how)
             self.running.wait(30)
             self.running = None
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

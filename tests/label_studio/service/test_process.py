@@ -18,11 +18,11 @@ from tests.label_studio.service.conftest import (
     Process,
     annotation_event,
     ask,
-    free_port,
     image_task,
     members,
     wait_until,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
