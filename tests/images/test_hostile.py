@@ -124,7 +124,7 @@ def test_a_decoder_that_is_stuck_is_killed():
     began = time.monotonic()
     with pytest.raises(ImageTimeout, match=r"longer than the allowed 0\.5 s"):
         decode(slow_jpeg(), SPEC, Limits(seconds=0.5))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert decode(WHOLE["TIFF"], SPEC).shape == (64, 64, 3)
 
 
@@ -196,7 +196,7 @@ def test_the_child_ends_with_its_parent():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
     )
     pid = int(done.stdout)
-    for _ in range(100):
+    for _ in range(600):
         try:
             with open(f"/proc/{pid}/stat") as status:
                 if status.read().rpartition(")")[2].split()[0] == "Z":

@@ -185,7 +185,7 @@ def stop(head: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(head.pid, number)
         try:
-            head.wait(5)  # it is a throw-away cluster
+            head.wait(20)  # it is a throw-away cluster
         except subprocess.TimeoutExpired:
             continue
         return

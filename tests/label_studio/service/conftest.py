@@ -109,8 +109,8 @@ def annotation_event(number: int, run: Run, at: str = "2026-03-01T10:00:00.00000
     return event | other
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until something is so."""
+def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something is so, for as long as a busy machine may take."""
     ends = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < ends, "it did not come true"

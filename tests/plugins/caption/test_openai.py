@@ -221,24 +221,24 @@ class TestRubbish:
         assert "more than 4,000,000 bytes" in failure(stage(server))
 
     def test_a_slow_server_is_told_so(self, server: Server) -> None:
-        server.pause = 1.5
+        server.pause = 60
         began = time.monotonic()
         assert "did not answer within 0.2 s; raise `timeout`" in failure(stage(server, timeout=0.2))
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 30
 
     def test_a_server_that_drips_is_told_so(self, server: Server) -> None:
         def drip(handler: Handler, body: dict[str, Any], number: int) -> bool:
             handler.send_response(200)
             handler.send_header("Content-Length", "1000")
             handler.end_headers()
-            for _ in range(20):
+            for _ in range(100):
                 handler.wfile.write(b" ")
                 handler.wfile.flush()
                 time.sleep(0.1)
             return True
 
         server.behave = drip
-        assert "did not end its answer within 0.4 s" in failure(stage(server, timeout=0.4))
+        assert "did not end its answer within 1 s" in failure(stage(server, timeout=1))
 
     def test_an_image_without_pixels_fails_alone(self, server: Server) -> None:
         images = [np.zeros((0, 0, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)]
