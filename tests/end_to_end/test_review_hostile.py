@@ -17,6 +17,7 @@ from shoal_ls.client import Server
 from shoal_ls.projects import Options, open_review
 from shoal_ls.tasks import read
 from shoal_ls.tasks.markup import LONGEST_LABEL
+from tests.browsing import rest
 from tests.end_to_end.hostile_stages import LABELS
 from tests.label_studio.browser import CHROMIUM, Reviewer, reviewing
 from tests.label_studio.runs import HOSTILE, pictures
@@ -68,7 +69,7 @@ def reviewer(label_studio: LabelStudio) -> Iterator[Reviewer]:
 @pytest.fixture(autouse=True)
 def _nothing_ran(reviewer: Reviewer) -> Iterator[None]:
     yield
-    reviewer.page.wait_for_timeout(500)
+    rest(reviewer.page, 500)
     assert reviewer.dialogs == []
     assert reviewer.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -92,7 +93,7 @@ def test_lists_of_tasks(reviewer: Reviewer, projects: dict[str, int]) -> None:
     assert set(projects) == {"clusters", "rescues", "images"}
     for kind, project in projects.items():
         reviewer.list_tasks(project)
-        reviewer.page.wait_for_timeout(500)
+        rest(reviewer.page, 500)
         shown = reviewer.page.locator("body").inner_text()
         assert any(text[:20] in shown for text in SHOWN) == (kind != "images"), "the image that is left is noise"
         assert reviewer.page.locator("img[src=x]").count() == 0

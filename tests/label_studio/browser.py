@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.browsing import rest
+
 CHROMIUM = shutil.which("chromium")
 SIZE = {"width": 1400, "height": 900}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -120,7 +122,7 @@ class Reviewer:
         mouse.down()
         mouse.move(left + 10, top, steps=4)
         mouse.move(there["x"] + there["width"] / 2, top, steps=12)  # buckets are as high as the highest: straight across
-        self.page.wait_for_timeout(150)
+        rest(self.page, 150)
         mouse.up()
         self._see(image, bucket)
         self.did["drags"] += 1
@@ -170,7 +172,7 @@ class Reviewer:
         """Write what is seen as a PNG of few colours, small enough for a repository."""
         from PIL import Image
 
-        self.page.wait_for_timeout(500)
+        rest(self.page, 500)
         seen = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
         file.parent.mkdir(parents=True, exist_ok=True)
         for colours in (256, 128, 64, 32):

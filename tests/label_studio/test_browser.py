@@ -12,6 +12,7 @@ import shoal
 from shoal.catalogue import Run
 from shoal_ls.client import Server
 from shoal_ls.projects import Opened
+from tests.browsing import rest
 from tests.hostile import MARKUP
 from tests.label_studio.runs import make_run
 from tests.label_studio.server import EMAIL, PASSWORD, LabelStudio
@@ -94,7 +95,7 @@ def show(page: Any, server: Server, opened: Opened, task: dict[str, Any], until:
 
 def submitted(page: Any, server: Server, task: dict[str, Any]) -> dict[str, Any]:
     """Return the one annotation of a task as soon as it is there."""
-    for _ in range(60):
+    for _ in range(LOADING // 500):
         found = server.annotations(task["id"])
         if found:
             return found[0]
@@ -138,7 +139,7 @@ def test_a_cluster_task_shows_48_thumbnails_and_five_buckets_that_keys_fill(
     moved.focus()
     for key in ("Space", "ArrowRight", "Space"):
         page.keyboard.press(key)
-        page.wait_for_timeout(600)  # the library animates a move
+        rest(page, 600)  # the library animates a move
     page.locator("h3", has_text="Move to A").wait_for()
     assert column(page, "Move to A").locator(".htx-ranker-item").get_attribute("data-ranker-id") == moved_id
     page.get_by_role("button", name="Submit").click()
@@ -176,8 +177,8 @@ def test_hostile_names_and_labels_are_text(page: Any, server: Server, opened: di
     data = {**task["data"], "context": f"{hostile} {MARKUP[0]}", "label": hostile}
     server.update_task(task["id"], {"data": data})
     show(page, server, one, task, ".htx-ranker-item")
-    page.wait_for_timeout(2000)
-    assert page.get_by_text(MARKUP[0]).first.is_visible()
+    page.get_by_text(MARKUP[0]).first.wait_for()
+    rest(page, 500)
     assert page.locator("img[src=x]").count() == 0
     assert page.locator(".htx-ranker-item script, .shoal-head script").count() == 0
     shoot(page, "hostile")
@@ -187,9 +188,8 @@ def test_a_suggestion_shows_both_pictures_and_its_choices(page: Any, server: Ser
     one = opened["rescues"]
     task = next(iter(server.tasks(number(one))))
     show(page, server, one, task, ".shoal-pair img")
-    page.wait_for_timeout(2500)
+    page.get_by_text("suggested: ").wait_for()
     assert page.locator(".shoal-pair img").count() >= 2
-    assert page.get_by_text("suggested: ").is_visible()
     for word in ("confirm", "reject", "other"):
         assert page.get_by_text(word, exact=False).first.is_visible()
     shoot(page, "rescue")

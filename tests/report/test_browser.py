@@ -18,6 +18,7 @@ from shoal_plugins.visualize.labels import Labels
 from shoal_plugins.visualize.map import Map
 from shoal_plugins.visualize.rescue import Rescue
 from shoal_plugins.visualize.sizes import Sizes
+from tests.browsing import rest
 from tests.hostile import TEXTS
 from tests.plugins.visualize.support import answer, jpeg, make_rows
 from tests.report.support import make_report
@@ -82,12 +83,8 @@ def draw(folder: Path, rows: Any, stages: Any = ALL, **parts: Any) -> str:
     return write(folder / "out", make_report(fragments, **parts)).as_uri()
 
 
-SETTLED = "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 200))"
-"""The page's own timers (of 140 ms) have run, and what they asked for is drawn: by the page's clock, however busy we are."""
-
-
 def settle(page: Any) -> None:
-    page.evaluate(SETTLED)
+    rest(page, 200)  # the map draws anew 140 ms after a move
 
 
 def coloured(page: Any, selector: str = ".map-points") -> int:
