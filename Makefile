@@ -10,9 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 # The first import of umap compiles for a quarter of a minute and keeps what it compiled.
 COMPILE := $(BIN)/python -W ignore -c "import umap"
 # Tests run side by side. The fast ones have a thread each: more threads than cores wait for each other. The slow ones start
-# processes, which choose theirs as they do for users, and a file of them stays together: its tests share runs and servers.
+# processes, which choose theirs as they do for users; those that share runs and servers stay together (tests/conftest.py).
 FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
-SLOW := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SLOW := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=15
 
 .PHONY: demo review-demo test test-vllm lint check docs bench clean
 

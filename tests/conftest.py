@@ -24,6 +24,32 @@ with contextlib.suppress(ModuleNotFoundError):  # the environment of vLLM has no
     settings.load_profile("patient")
 
 
+SHARED = ("label_studio", "ray_cluster")
+"""Fixtures that are made once for several files."""
+
+LONGEST = ("tests/benchmarks/test_benchmarks.py", "tests/docs/test_blocks.py", "label_studio", "ray_cluster")
+"""Groups of slow tests that take minutes. They begin, so that at the end no worker is alone for long."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep slow tests together on a worker (`--dist loadgroup`) that share what is costly to make.
+
+    These are the tests of a file, for its own runs, and those of all files that want the same server or cluster.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    shared = {item.path: name for name in SHARED for item in slow if name in getattr(item, "fixturenames", ())}
+    for item in slow:
+        group = shared.get(item.path, item.path.relative_to(ROOT).as_posix())
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    return LONGEST.index(group.args[0]) if group and group.args[0] in LONGEST else len(LONGEST)
+
+
 @pytest.fixture(scope="session")
 def cache(request: pytest.FixtureRequest) -> Path:
     """Folder that outlives a test run: SHOAL_TEST_CACHE, else pytest's own cache."""
@@ -34,11 +60,17 @@ def cache(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def photo_set(cache: Path) -> Path:
+def fetching(cache: Path) -> FileLock:
+    """Held while packages are fetched: two processes can't refresh apt's lists at once."""
+    return FileLock(cache / "fetching.lock")
+
+
+@pytest.fixture(scope="session")
+def photo_set(cache: Path, fetching: FileLock) -> Path:
     """The 214 labelled photographs of the demo, a folder a class."""
     folder = cache / "photos"
     command = [sys.executable, str(ROOT / "examples" / "fetch_photos.py"), str(folder)]
-    with FileLock(cache / "photos.lock"):
+    with fetching:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if len(list(folder.rglob("*.webp"))) != 214:
         pytest.fail(f"the photo set can't be fetched: {done.stdout}{done.stderr}")
@@ -46,12 +78,12 @@ def photo_set(cache: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def yolo_set(photo_set: Path, cache: Path) -> Path:
+def yolo_set(photo_set: Path, cache: Path, fetching: FileLock) -> Path:
     """A composed YOLO set of 120 images in `img/`, seven of them without a label in `lab/`."""
     folder = cache / "yolo"
     command = [sys.executable, str(ROOT / "examples" / "compose_yolo.py"), str(folder), "--missing", "7"]
     command += ["--photos", str(photo_set), "--downloads", str(cache / "stamps")]
-    with FileLock(cache / "yolo.lock"):
+    with fetching:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         pytest.fail(f"the YOLO set can't be composed: {done.stdout}{done.stderr}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -213,8 +214,9 @@ def reachable(photos: ModuleType, out: Path, source: str) -> int:
 @pytest.mark.slow
 @needs_debian
 @pytest.mark.timeout(600)
-def test_the_debian_set_is_whole(photos: ModuleType, tmp_path: Path) -> None:
-    assert reachable(photos, tmp_path, "debian") == 214
+def test_the_debian_set_is_whole(photos: ModuleType, tmp_path: Path, fetching: FileLock) -> None:
+    with fetching:
+        assert reachable(photos, tmp_path, "debian") == 214
     counts = Counter(path.parent.name for path in tmp_path.glob("*/*.webp"))
     assert counts == {"monuments": 76, "tools": 39, "renewable": 29, "fishes": 28, "animal": 24, "music": 9, "planet": 9}
     assert "copyright" in (tmp_path / "SOURCE.txt").read_text().casefold()

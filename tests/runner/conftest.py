@@ -1,6 +1,6 @@
 """A folder of small real JPEGs, a host with small real stages, and a way to run them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,16 @@ def save(folder: Path, seed: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture(seed).save(path, quality=90)
     return path
+
+
+@pytest.fixture(scope="package")
+def ray_cluster() -> Iterator[None]:
+    """One Ray for these tests: starting it takes longer than all of them. It is told of a GPU, on which nothing computes."""
+    import ray
+
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

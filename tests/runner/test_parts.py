@@ -313,9 +313,9 @@ def test_an_image_that_was_counted_is_not_rejected_afterwards(go: Go) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("ray_cluster")
 def test_parts_on_ray_are_those_of_this_process(go: Go) -> None:
-    import ray
-
     victim = go(HEAD).images["id"][2].as_py()
     text = (
         HEAD
@@ -329,11 +329,7 @@ def test_parts_on_ray_are_those_of_this_process(go: Go) -> None:
 """
     )
     forced = frozenset({"cluster", "sample", "none", "caption", "distil", "visualize"})
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        there = go(text, where="ray", force=forced)
-    finally:
-        ray.shutdown()
+    there = go(text, where="ray", force=forced)
     here = go(text, force=forced)
     assert there.record.step("caption").where == "ray: 2 x 1 cpu"
     for step in ("caption", "distil", "small", "visualize"):

@@ -6,17 +6,7 @@ from shoal.errors import RunFailed, UsageError
 
 from .conftest import PIPELINE, Go
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_cluster() -> object:
-    """One Ray for the module: starting it takes longer than all the tests."""
-    import ray
-
-    context = ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-    yield context
-    ray.shutdown()
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_cluster")]
 
 
 def test_ray_gives_the_same_tables_as_this_process(go: Go, tmp_path: object) -> None:
