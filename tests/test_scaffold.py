@@ -19,7 +19,7 @@ def run(*command: str, cwd: Path, path: Path | None = None) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "SHOAL_PLUGINS"}
     environment |= {} if path is None else {"PYTHONPATH": str(path)}
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

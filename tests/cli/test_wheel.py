@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = ["wheel", str(ROOT), "--no-build-isolation", "--wheel-dir", str(folder)]
     for arguments in (build, ["install", "--target", str(folder / "site"), "--find-links", str(folder), "shoal"]):
         done = subprocess.run(
-            [sys.executable, "-m", "pip", *arguments, *quiet], capture_output=True, text=True, timeout=110, check=False
+            [sys.executable, "-m", "pip", *arguments, *quiet], capture_output=True, text=True, timeout=280, check=False
         )
         assert done.returncode == 0, done.stderr
     return folder / "site"
@@ -37,7 +37,7 @@ def installed(wheel: Path, tmp_path: Path) -> Run:
     def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-c", "from shoal.cli import main; main()", *map(str, arguments)],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(wheel)}, capture_output=True, text=True, timeout=110,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(wheel)}, capture_output=True, text=True, timeout=280,
             check=False,
         )  # fmt: skip
 

@@ -198,10 +198,11 @@ def test_unanswered_tasks_that_changed_are_changed_and_answered_ones_stay(
 def test_an_opening_that_was_cut_short_is_finished(run: Run, server: Server) -> None:
     """A task without a prediction is what a kill between the two requests leaves; one is missing altogether."""
     one = open_(run, server)["clusters"]
-    (first, second, _) = list(server.task_list(number(one)))
-    chosen = {"selectedItems": {"all": False, "included": [first["id"]]}}
-    server.ask("POST", "/api/dm/actions/", "forget", chosen, id="delete_tasks_predictions", project=number(one))
-    server.ask("DELETE", f"/api/tasks/{second['id']}/", "remove it")
+    (first, second, _) = list(server.tasks(number(one)))
+    # Not by deleting the prediction: Label Studio's count of them may stay as it was, once it has deleted a whole project.
+    for task in (first, second):
+        server.ask("DELETE", f"/api/tasks/{task['id']}/", "remove it")
+    server.import_tasks(number(one), [{"data": first["data"], "meta": first["meta"]}])
     again = open_(run, server)["clusters"]
     assert (again.filled.created, again.filled.predictions) == (1, 2)
     assert again.notes == ("1 tasks were not there: removed by hand, or asked for since; they are now",)

@@ -45,7 +45,7 @@ print("SAID", json.dumps({
 """
 IMAGES = 12
 RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def plain_environment() -> dict[str, str]:
@@ -193,7 +193,7 @@ def stop(head: "subprocess.Popen[bytes]") -> None:
 
 def wait_for(port: int, head: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait until the job server listens."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while time.monotonic() < end and head.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -244,7 +244,6 @@ def test_wrong_choices_are_one_sentence_with_their_line(go: Go, step: str, words
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_same_on_ray(go: Go, log: Path) -> None:
     text = SOME.replace("LOG", str(log)) + "  - use: distil.words\n  - {use: tell.all, as: every}\n"

@@ -313,7 +313,6 @@ def test_an_image_that_was_counted_is_not_rejected_afterwards(go: Go) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("ray_cluster")
 def test_parts_on_ray_are_those_of_this_process(go: Go) -> None:
     victim = go(HEAD).images["id"][2].as_py()

@@ -6,7 +6,7 @@ from shoal.errors import RunFailed, UsageError
 
 from .conftest import PIPELINE, Go
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 def test_ray_gives_the_same_tables_as_this_process(go: Go, tmp_path: object) -> None:
