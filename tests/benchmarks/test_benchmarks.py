@@ -71,7 +71,7 @@ def test_benchmark_of_purity_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_benchmark_of_rescue_runs(tmp_path: Path) -> None:
     for number, colour in enumerate(["navy", "orange", "white"]):
         (tmp_path / "photos" / colour).mkdir(parents=True)
@@ -93,7 +93,7 @@ def test_benchmark_of_opening_runs(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_benchmark_of_the_backend_runs_without_an_error_or_a_lost_event(tmp_path: Path) -> None:
     trials = benchmark("label_studio_backend", tmp_path / "result.json")["trials"]
     assert trials["crowd"]["count"] >= trials["crowd"]["clients"] == 50

@@ -13,7 +13,7 @@ from shoal.runner import RunOptions
 
 from ..conftest import Shoal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CLASSES = {"monuments", "tools", "renewable", "fishes", "animal", "music", "planet"}
 
@@ -131,7 +131,7 @@ def test_export(out: Path, tmp_path: Path, shoal: Shoal, how: str) -> None:
         assert all(os.path.isabs(path) for path in index.values())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_seeds_agree(photo_set: Path, tmp_path: Path) -> None:
     """The median over seeds is what a user may expect of a seed that nobody chose."""
     from statistics import median

@@ -12,7 +12,7 @@ from shoal.catalogue import Run
 
 from ..conftest import Shoal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL = ("--set", "cluster.min_cluster_size=8", "--set", "cluster.min_samples=5")
 FILES = {

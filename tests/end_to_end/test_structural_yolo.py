@@ -9,7 +9,7 @@ import shoal as package
 
 from ..conftest import Shoal
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL = ("--set", "cluster.min_cluster_size=5", "--set", "cluster.min_samples=3", "--set", "cluster.noise=nearest")
 

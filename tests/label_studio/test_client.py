@@ -13,7 +13,7 @@ from shoal_ls.errors import Gone, ServerError, refused
 from tests.label_studio.server import EMAIL, LabelStudio
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHOICE = """<View><Image name="img" value="$image"/>
 <Choices name="cls" toName="img"><Choice value="a"/><Choice value="b"/></Choices></View>"""

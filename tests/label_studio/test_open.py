@@ -22,7 +22,7 @@ from tests.cli.conftest import call
 from tests.label_studio.runs import COLOURS
 from tests.label_studio.server import LabelStudio
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Heard:

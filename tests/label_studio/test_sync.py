@@ -27,7 +27,7 @@ from tests.label_studio.server import EMAIL, LabelStudio
 from tests.ports import free_port
 from tests.reviewing.conftest import BLUE, RED, _made, host, image, members, run  # noqa: F401  (fixtures)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CONFIG = """<View>
   <Text name="ctx" value="$context"/>

@@ -157,7 +157,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of our own, for all jobs; Ray asks for a token, and socket paths must be short."""
-    port, dashboard, client = (free_port() for _ in range(3))
+    port, dashboard, client, agent = (free_port() for _ in range(4))
     folder = tmp_path_factory.mktemp("cluster")
     token = folder / "token"
     token.write_text(secrets.token_hex(32))
@@ -165,7 +165,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     temporary = Path(tempfile.gettempdir()) / f"shoal-ray-{secrets.token_hex(3)}"
     words = (
         f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
-        f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary}"
+        f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary} "
+        f"--dashboard-agent-listen-port {agent}"  # takes the jobs; its usual port is that of any other Ray on this machine
     )
     log = (folder / "ray.log").open("w")
     head = subprocess.Popen([*RAY, *words.split()], env=environment, stdout=log, stderr=log, start_new_session=True)

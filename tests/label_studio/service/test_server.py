@@ -23,7 +23,7 @@ from shoal_ls.tasks import image_tasks, read
 from tests.label_studio.server import LabelStudio
 from tests.label_studio.service.conftest import Process, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 USER, PASSWORD = "shoal", "pass w0rd"
 
