@@ -1,8 +1,8 @@
 """Help, start-up and wrong use."""
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,12 +58,18 @@ def test_every_command_that_prints_data_has_json(command: str) -> None:
     assert "--json" in call(*command.split(), "--help").out
 
 
+def _spent_by_children() -> float:
+    """Seconds of processors: those of the clock depend on who else has them."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def test_help_loads_nothing_heavy_and_is_fast() -> None:
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = _spent_by_children()
         done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, timeout=60, check=True)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(_spent_by_children() - began)
         assert done.stderr.strip() == "[]"
         assert "Begin with: shoal run quickstart photos/ --out out/" in done.stdout
     assert min(seconds) < SECONDS

@@ -165,4 +165,4 @@ def test_a_webhook_is_answered_while_recording_hangs(tmp_path: Path) -> None:
             said = client.post("/webhook", json=event | {"annotation": {"id": number, "updated_at": "2026-03-01T10:00:00Z"}})
             took.append(time.perf_counter() - began)
             assert said.json()["new"] == 1
-    assert sorted(took)[len(took) // 2] < 0.2
+    assert sorted(took)[5] < 0.2, "waiting for the record would take each a second; a busy machine may hold up some"
