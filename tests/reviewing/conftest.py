@@ -79,8 +79,8 @@ def members(run: shoal.Run) -> dict[int, list[str]]:
     return {cluster: sorted(names) for cluster, names in sorted(found.items())}
 
 
-def say(run: shoal.Run, task: str, *changes: Change, who: str = "ann", at: int = 1, key: str = "") -> Answer:
-    """Record an answer about a run."""
-    made = answer(task, *changes, who=who, at=at, key=key, run=run.id)
+def say(run: shoal.Run, task: str, *changes: Change, who: str = "ann", at: int = 1, key: str = "", base: str = "") -> Answer:
+    """Record an answer about a run, to what it shows now where no base is given."""
+    made = answer(task, *changes, who=who, at=at, key=key, run=run.id, base=base or run.look().base)
     Decisions.of(run.store).record([made])
     return made
