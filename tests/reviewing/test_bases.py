@@ -3,35 +3,14 @@
 import pytest
 
 import shoal
-from shoal.decisions import Decisions, Surface
 from shoal.errors import UsageError
 from shoal.reviewing import make_version, undo
 from shoal.reviewing.bases import Numbers
-from shoal.reviewing.carry import Carry, candidate, carry
+from shoal.reviewing.carry import candidate, carry
 from shoal.reviewing.status import status
-from tests.decisions.answers import keep, move, rename, split
+from tests.decisions.answers import keep, move, rename
 
-from .conftest import BLUE, RED, colours, image, make, members, say
-
-WARM = 3
-"""Number of the cluster that five of the six reds were split off into, in the earlier run."""
-
-
-@pytest.fixture
-def newer(run, host, tmp_path) -> shoal.Run:
-    """A run over the same pictures as an earlier one, which people reviewed; it is open for review itself."""
-    warm = [image(run, f"red{number}") for number in range(1, 6)]
-    say(run, "cluster:0", split(RED, *warm, label="warm"), keep(image(run, "red0")))
-    make_version(run)
-    found = make(colours(tmp_path / "again"), run.folder.local.parents[1], host)
-    Decisions.of(found.store).add_surface(Surface(key="s", run=found.id, kind="clusters", place="http://x", remote="1"))
-    return found
-
-
-def carried(run: shoal.Run, earlier: shoal.Run) -> Carry:
-    made = carry(run, earlier)
-    assert members(run.look())[WARM] == [f"red{number}" for number in range(1, 6)]
-    return made
+from .conftest import BLUE, RED, WARM, carried, image, members, say
 
 
 def names(run: shoal.Run) -> dict[int, str]:
