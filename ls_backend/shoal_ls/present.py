@@ -62,8 +62,8 @@ class Present:
 def present(tasks: Iterable[Json], drafts: Sequence[TaskDraft], before: Before) -> tuple[dict[str, Present], int]:
     """Return the task for each draft that has one, by the draft's key, and the number of tasks that are asked no more.
 
-    An answered task of another base stands for the draft that asks the same now, where its answers carry over; if they don't,
-    the draft is asked anew. Open tasks of another base are free for whatever draft has none.
+    An answered task of another base stands for the draft that asks the same now, where its answers carry over; if they
+    don't, the draft is asked anew. Open tasks of another base are free for whatever draft has none.
     """
     found: dict[str, Present] = {}
     older: list[tuple[Name, Present]] = []
