@@ -17,7 +17,7 @@ from tests.label_studio.runs import PIPELINE
 from tests.label_studio.server import LabelStudio
 from tests.label_studio.test_open import number, open_, tasks
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_carry_beneath_an_open_review_loses_no_answer_and_open_tasks_follow(
