@@ -72,7 +72,7 @@ def bare(studio: LabelStudio, count: int) -> Trial:
 
 
 def _send(client: httpx.Client, number: int, drafts: list[TaskDraft]) -> None:
-    tasks = [draft.task("surface", "run") for draft in drafts]
+    tasks = [draft.task("surface", "run", "0") for draft in drafts]
     made = client.post(f"/api/projects/{number}/import?return_task_ids=true", json=tasks).raise_for_status().json()
     predictions = [draft.prediction(task, "v") for draft, task in zip(drafts, made["task_ids"], strict=True)]
     client.post(f"/api/projects/{number}/import/predictions", json=predictions).raise_for_status()

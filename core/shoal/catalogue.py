@@ -14,9 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from shoal.contract import TableStage
-from shoal.decisions import NOISE, Answer, Decisions, Version
+from shoal.decisions import NOISE, Answer, Considered, Decisions, Version
 from shoal.decisions.numbering import numbering
 from shoal.decisions.older import older
+from shoal.decisions.standing import base_name, base_under, current
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
 from shoal.kinds import Visualizer
@@ -80,7 +81,7 @@ class Run:
         if self.at == 0:
             return None
         if self.at is None:
-            return next((version for version in reversed(self.versions) if not version.undone), None)
+            return current(self.versions)
         chosen = next((version for version in self.versions if version.number == self.at), None)
         if chosen is None:
             raise UsageError(f"run {self.id} has no version {self.at}; `shoal review history` lists those that it has")
@@ -91,6 +92,17 @@ class Run:
         """Every version that was made of this run, the oldest first."""
         database = Decisions.found(self.store)
         return database.versions(self.id) if database is not None else []
+
+    @property
+    def base(self) -> str:
+        """Name of the base whose numbers of clusters this run shows: answers to what it shows say it."""
+        return base_name(base_under(self.version, self.versions))
+
+    @property
+    def considered(self) -> list[Considered]:
+        """Answers about this run that were applied and changed nothing, the oldest first."""
+        database = Decisions.found(self.store)
+        return database.considered(self.id) if database is not None else []
 
     @property
     def revisions(self) -> list[Answer]:

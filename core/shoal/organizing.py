@@ -194,5 +194,5 @@ def _confirm(run: Run, plan: pa.Table) -> Made | None:
     chosen = found.filter(pc.is_in(found["id"], value_set=ids))
     decisions, at, who = Decisions.of(run.store), now(), user()
     decisions.add_surface(Surface(key=commands(run.id), run=run.id, kind="command"))
-    decisions.record(accepted(run.id, row["id"], row["cluster"], at, who, ACCEPTED) for row in chosen.to_pylist())
+    decisions.record(accepted(run.id, row["id"], row["cluster"], at, who, ACCEPTED, run.base) for row in chosen.to_pylist())
     return make_version(run, run.version.policy if run.version else "latest", who)

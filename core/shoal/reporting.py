@@ -135,7 +135,7 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
     """
     where = shlex.quote(out or run.store.root.uri)
     commands = [f"shoal show {where}"]
-    earlier = candidate(run)
+    earlier = candidate(run) if run.version is None else None
     if earlier is not None:
         commands.append(f"shoal review carry {where} --from {earlier.id}")
     if run.record.rejected:

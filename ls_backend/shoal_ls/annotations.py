@@ -65,7 +65,7 @@ def understand(data: object, annotation: object, surface: Surface | None = None)
     note = plain(" | ".join([*filter(None, [found.note]), *found.troubles]), LONGEST_NOTE)
     answer = Answer(
         run=task.run, surface=task.surface, key=key, at=at, task=task.key, who=_who(annotation.get("completed_by"), surface),
-        changes=tuple(found.changes), note=note,
+        changes=tuple(found.changes), note=note, base=task.base,
     )  # fmt: skip
     return Reading(answer, tuple(found.troubles))
 

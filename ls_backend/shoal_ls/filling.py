@@ -6,6 +6,7 @@ from typing import Any
 
 from shoal.decisions import Surface
 from shoal_ls.client import BATCH, Server
+from shoal_ls.present import Before, present
 from shoal_ls.tasks import TaskDraft
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ class Filled:
         return self.created + self.updated + self.answered + self.unchanged
 
 
-def fill(server: Server, surface: Surface, drafts: Sequence[TaskDraft], version: str, told: Told) -> Filled:
+def fill(server: Server, surface: Surface, drafts: Sequence[TaskDraft], version: str, before: Before, told: Told) -> Filled:
     """Bring the tasks of a project up to date, each with a prediction of the present version.
 
     A call that was cut short leaves tasks without predictions at worst; the next one writes them.
@@ -48,38 +49,35 @@ def fill(server: Server, surface: Surface, drafts: Sequence[TaskDraft], version:
         surface: the project.
         drafts: what should be there.
         version: `model_version` of the predictions.
+        before: what is known of the tasks that are there.
         told: hears how many tasks are done.
 
     Raises:
         ServerError: it did not take all; what it took stays.
     """
-    project = int(surface.remote)
-    there = {task["meta"].get("shoal_task"): task for task in server.task_list(project) if task["meta"]}
-    keys = {draft.key for draft in drafts}
+    project, base = int(surface.remote), before.numbers.base
+    listed = (task for task in server.task_list(project) if task["meta"])
+    there, spare = present(listed, drafts, before)
+    tasks = {key: one.task for key, one in there.items()}
     new = [draft for draft in drafts if draft.key not in there]
-    open_ = [draft for draft in drafts if draft.key in there and not _answered(there[draft.key])]
-    changed = [draft for draft in open_ if there[draft.key]["meta"].get("shoal_digest") != draft.digest]
+    open_ = [draft for draft in drafts if draft.key in there and not there[draft.key].answered]
+    changed = [draft for draft in open_ if not there[draft.key].shows(draft, base)]
     told(len(drafts) - len(new) - len(changed))
     for draft in changed:
-        server.update_task(there[draft.key]["id"], draft.task(surface.key, surface.run))
+        server.update_task(tasks[draft.key]["id"], draft.task(surface.key, surface.run, base))
         told(1)
     outdated = open_ if surface.facts.get("model_version") != version else changed
-    _forget(server, project, [there[draft.key]["id"] for draft in outdated if there[draft.key]["total_predictions"]])
-    lacking = [*outdated, *(draft for draft in open_ if draft not in outdated and not there[draft.key]["total_predictions"])]
-    written = server.import_predictions(project, [draft.prediction(there[draft.key]["id"], version) for draft in lacking])
+    _forget(server, project, [tasks[draft.key]["id"] for draft in outdated if tasks[draft.key]["total_predictions"]])
+    lacking = [*outdated, *(draft for draft in open_ if draft not in outdated and not tasks[draft.key]["total_predictions"])]
+    written = server.import_predictions(project, [draft.prediction(tasks[draft.key]["id"], version) for draft in lacking])
     for start in range(0, len(new), BATCH):
         part = new[start : start + BATCH]
-        numbers = server.import_tasks(project, [draft.task(surface.key, surface.run) for draft in part])
+        numbers = server.import_tasks(project, [draft.task(surface.key, surface.run, base) for draft in part])
         made = [draft.prediction(number, version) for draft, number in zip(part, numbers, strict=True)]
         written += server.import_predictions(project, made)
         told(len(part))
     answered = len(drafts) - len(new) - len(open_)
-    spare = sum(1 for key in there if key not in keys)
     return Filled(len(new), len(changed), answered, len(open_) - len(changed), spare, written)
-
-
-def _answered(task: Json) -> bool:
-    return bool(task["total_annotations"] or task["cancelled_annotations"])
 
 
 def _forget(server: Server, project: int, tasks: Sequence[int]) -> None:

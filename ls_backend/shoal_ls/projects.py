@@ -7,7 +7,9 @@ from typing import Any
 
 from shoal.catalogue import Run
 from shoal.decisions import Decisions, Surface
+from shoal.decisions.standing import revision
 from shoal.records import rescuing
+from shoal.reviewing.bases import Numbers
 from shoal_ls.client import Server
 from shoal_ls.configs import check, configuration, fingerprint
 from shoal_ls.connecting import BackendLogin, connect
@@ -17,6 +19,7 @@ from shoal_ls.learning import current_head
 from shoal_ls.model_version import model_version
 from shoal_ls.people import learn_names
 from shoal_ls.picturing import Gallery, Shown, Source, addresses, write
+from shoal_ls.present import Before
 from shoal_ls.progress import Progress, counted
 from shoal_ls.tasks import TaskDraft, asked, asked_about, cluster_tasks, doubtful, image_tasks, master, read, rescue_tasks
 from shoal_ls.views import add_views
@@ -100,7 +103,7 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
     shown = [said.ids[row] for sample in said.samples.values() for row in sample.rows]
     opening = _Opening(
         run, server, options, progress, write(run, shown, alone, progress), Decisions.of(run.store),
-        model_version(run, options.head or _head(run)),
+        model_version(run, options.head or _head(run)), Numbers.shown(seen),
     )  # fmt: skip
     opened = [opening.open("clusters", lambda gallery: cluster_tasks(said, gallery.small))]
     if suggestions:
@@ -130,12 +133,13 @@ class _Opening:
     shown: Shown
     decisions: Decisions
     version: str
+    numbers: Numbers  # that the tasks show
 
     def open(self, kind: str, make: Callable[[Gallery], list[TaskDraft]]) -> Opened:
         """Create or update the project of a kind."""
-        before = self._surface(kind)
+        last = self._surface(kind)
         notes: list[str] = []
-        surface, project = self._project(kind, before, notes)
+        surface, project = self._project(kind, last, notes)
         number = int(surface.remote)
         config, surface = self._configured(surface, project, notes)
         gallery = Gallery(self.shown, addresses(self.server, number, self.shown.pictures, self.options.pictures))
@@ -143,7 +147,8 @@ class _Opening:
         check(config, drafts)
         drafts = self._not_answered_elsewhere(surface, drafts, notes)
         with counted(self.progress, f"{kind}: tasks", len(drafts)) as told:
-            filled = fill(self.server, surface, drafts, self.version, told)
+            before = Before.of(surface, self.decisions.answers(self.run.id), self.numbers)
+            filled = fill(self.server, surface, drafts, self.version, before, told)
         titles = add_views(self.server, number, kind, surface.facts.get("views", "").split("\n"))
         if drafts and project["model_version"] != self.version:  # taken only where predictions have it
             self.server.update_project(number, {"model_version": self.version})
@@ -153,7 +158,7 @@ class _Opening:
         surface = surface.model_copy(update={"facts": {**surface.facts, **facts}})
         self.decisions.add_surface(surface)
         learn_names(surface, self.server, self.decisions)  # webhooks tell numbers of users
-        made = before is None or before.key != surface.key
+        made = last is None or last.key != surface.key
         return Opened(surface, f"{self.server.url}/projects/{number}/data", made, filled, tuple(notes))
 
     def _surface(self, kind: str) -> Surface | None:
@@ -205,7 +210,8 @@ class _Opening:
     def _not_answered_elsewhere(self, surface: Surface, drafts: list[TaskDraft], notes: list[str]) -> list[TaskDraft]:
         """Return the tasks without those that were answered in a project that is gone."""
         gone = {one.key for one in self.decisions.surfaces(self.run.id) if one.kind == surface.kind} - {surface.key}
-        answered = {answer.task for answer in self.decisions.answers(self.run.id) if answer.surface in gone}
+        told = self.numbers.tell(answer for answer in self.decisions.answers(self.run.id) if answer.surface in gone)
+        answered = {answer.task for answer in told.answers if revision(answer) not in told.partly}
         left = [draft for draft in drafts if draft.key not in answered]
         if len(left) < len(drafts):
             notes.append(f"{len(drafts) - len(left):,} tasks were answered in another project; they are not asked again")

@@ -171,9 +171,9 @@ class _Project:
         missing = [answer for answer in known if answer.key not in self.seen and self._is_gone(answer)]
         if not missing:
             return
-        made = {(task.get("meta") or {}).get("shoal_task"): task for task in self.server.task_list(self.number)}
+        made = {_name(task.get("meta") or {}): task for task in self.server.task_list(self.number)}
         self.server.project(self.number)
-        gone = [answer for answer in missing if _was_answered(made.get(answer.task), answer)]
+        gone = [answer for answer in missing if _was_answered(_task_of(answer, made), answer)]
         self.synced.kept += [
             f"task {one.task} was removed from project {self.number}; what {one.who or 'somebody'} decided there stays"
             for one in missing
@@ -187,6 +187,15 @@ class _Project:
         except Gone:
             return True
         return False
+
+
+def _name(meta: dict[str, Any]) -> tuple[str, str]:
+    """Return which task it is, in the numbers of which base; of an older shoal's task that is empty."""
+    return str(meta.get("shoal_task")), str(meta.get("shoal_base") or "")
+
+
+def _task_of(answer: Answer, made: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any] | None:
+    return made.get((answer.task, answer.base)) or made.get((answer.task, ""))
 
 
 def _was_answered(task: dict[str, Any] | None, answer: Answer) -> bool:

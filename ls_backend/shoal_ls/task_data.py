@@ -4,14 +4,19 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from shoal.decisions import NOISE, Surface
+from shoal.decisions.upgrading import BASE
 from shoal.text import plain
 
 BIGGEST_CLUSTER = 2**31
 _NAME = re.compile(r"[!-~]{1,64}")  # what the columns of the database of decisions hold
 _ID = re.compile(r"[!-~]{1,120}")
 _CANDIDATE = re.compile(r"cluster:([0-9]{1,10})")
+_BASE = re.compile(r"[0-9]{1,10}(-[0-9a-f]{12})?")
+UNREADABLE = "?"
+"""Base of a task whose data name none that can be: no run has it, so its answers are told and not applied."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class ShownTask:
         shown: ids of the images.
         candidates: number of the cluster by choice that was offered; -1 for noise.
         numbers: clusters that the data name: `alt1`, `alt2`, `suggested`.
+        base: whose numbers of clusters these are; empty where a task of an older shoal does not say it.
     """
 
     surface: str
@@ -38,6 +44,7 @@ class ShownTask:
     shown: tuple[str, ...] = ()
     candidates: Mapping[str, int] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    base: str = ""
 
     @property
     def key(self) -> str:
@@ -67,7 +74,7 @@ class ShownTask:
             surface=place, run=run, kind=kind, subject=str(number) if kind == "cluster" else subject, cluster=number,
             label=label if isinstance(label, str) else "", shown=_shown(data.get("items")),
             candidates=_candidates(data.get("candidates")),
-            numbers={name: value for name, value in named.items() if value is not None},
+            numbers={name: value for name, value in named.items() if value is not None}, base=_base(data, surface),
         )  # fmt: skip
 
 
@@ -171,6 +178,12 @@ def _number(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if NOISE <= value < BIGGEST_CLUSTER else None
+
+
+def _base(data: Mapping[Any, Any], surface: Surface | None) -> str:
+    if "shoal_base" in data:
+        return _matched(_BASE, data["shoal_base"]) or UNREADABLE
+    return surface.facts.get(BASE, "") if surface else ""
 
 
 def _matched(pattern: re.Pattern[str], value: object) -> str:

@@ -29,7 +29,7 @@ def images(own: Made, cluster: int) -> list[str]:
 
 def say(own: Made, task: str, *changes: Change, who: str = "ann@example.org", at: int = 1) -> Answer:
     run = shoal.open(own.out)
-    told = answer(task, *changes, who=who, at=at, run=run.id)
+    told = answer(task, *changes, who=who, at=at, run=run.id, base=run.base)
     Decisions.of(run.store).record([told])
     return told
 
@@ -147,7 +147,7 @@ def test_names_and_decisions_are_carried_to_a_run_over_more_images(fresh: Made) 
     assert clusters[rows[0]["cluster"]]["label"] == "mine"
     where = {row["id"]: row["cluster"] for row in now.joined(["cluster"]).to_pylist()}
     assert where[moved] == rows[1]["cluster"]
-    assert call("review", "carry", "out").sentence.startswith(f"run {now.id} was reviewed already")
+    assert call("review", "carry", "out").sentence.startswith(f"run {now.id} was carried from run {run.id} already")
     assert "carried from run" in call("review", "history", "out").out
     say(fresh, f"cluster:{rows[1]['cluster']}", rename(rows[1]["cluster"], "yours"), at=9)
     assert Version.model_validate(apply(fresh, "--json").json["version"]).base == 1

@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from shoal.decisions import Answer, Change
+from shoal.decisions import COMPUTED, Answer, Change
 
 _KEYS = count(1)
 
@@ -40,8 +40,16 @@ def reject(*images: str, to: int | None = None) -> Change:
 
 
 def answer(
-    task: str, *changes: Change, who: str = "ann", at: int = 1, key: str = "", surface: str = "s", run: str = "r"
+    task: str,
+    *changes: Change,
+    who: str = "ann",
+    at: int = 1,
+    key: str = "",
+    surface: str = "s",
+    run: str = "r",
+    base: str = COMPUTED,
 ) -> Answer:
     """Return an answer; `at` is a minute."""
     when = f"2026-01-01T{at // 60:02d}:{at % 60:02d}:00.000Z"
-    return Answer(run=run, surface=surface, key=key or f"k{next(_KEYS)}", at=when, task=task, who=who, changes=changes)
+    key = key or f"k{next(_KEYS)}"
+    return Answer(run=run, surface=surface, key=key, at=when, task=task, who=who, changes=changes, base=base)

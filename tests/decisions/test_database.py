@@ -158,3 +158,32 @@ def test_a_store_whose_path_means_something_in_urls_keeps_its_decisions(tmp_path
     assert Decisions.of(store).record([answer("cluster:3", keep("x"))]) == 1
     assert (tmp_path / name / "decisions.db").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+def test_an_answer_that_names_no_base_has_the_one_that_stands_when_it_is_recorded(database):
+    carried = Version(run="r", number=1, kind="carried", made="2026", digest="ab" * 32)
+    first, second, third = (answer("t", key=key, base=base) for key, base in (("1", ""), ("2", ""), ("3", "7-x")))
+    database.record([first])
+    database.add_version(carried)
+    database.record([second, third, first])
+    assert [one.base for one in database.revisions("r")] == ["0", "1-abababababab", "7-x"]
+
+
+def test_a_database_of_an_older_shoal_takes_answers_as_that_one_did(url: str):
+    older = Decisions(url)
+    older.record([answer("t", key="1", run="computed"), answer("t", key="2", run="carried")])
+    older.add_version(Version(run="carried", number=1, kind="carried", made="2026", digest="ab" * 32))
+    older.add_version(Version(run="carried", number=2, base=1, made="2026"))
+    older.add_surface(Surface(key="c", run="carried", kind="clusters", facts={"title": "x"}))
+    older.add_surface(Surface(key="d", run="computed", kind="clusters"))
+    engine = create_engine(url)
+    with engine.begin() as connection:  # as it was
+        connection.exec_driver_sql("ALTER TABLE answers DROP COLUMN base")
+        connection.exec_driver_sql("DROP TABLE considered")
+    engine.dispose()
+    for database in (Decisions(url), Decisions(url)):
+        bases = {run: database.revisions(run)[0].base for run in ("computed", "carried")}
+        assert bases == {"computed": "0", "carried": "1-abababababab"}
+        facts = {surface.key: surface.facts for surface in database.surfaces()}
+        assert facts == {"c": {"title": "x", "base": "1-abababababab"}, "d": {"base": "0"}}
+        assert database.considered("carried") == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.decisions import Answer, Version
+from shoal.decisions import Answer, Considered, Version
 from shoal.pipeline import Pipeline, Step
 from shoal.schema import vector
 
@@ -78,6 +78,7 @@ class InMemory:
     files: pa.Table = field(default_factory=lambda: FILES)
     left: dict[str, Path] = field(default_factory=dict)
     revisions: tuple[Answer, ...] = ()
+    considered: tuple[Considered, ...] = ()
     id: str = "memory"
     version: Version | None = None
     versions: tuple[Version, ...] = ()

@@ -239,3 +239,18 @@ def test_each_image_that_is_shown_is_placed_once_or_told(assign: dict[str, list[
     in_two = {image for image in SHOWN if sum(image in ids for ids in assign.values()) > 1}
     assert set(placed) == set(SHOWN) - in_two
     assert bool(in_two) == any("in two buckets" in trouble for trouble in reading.troubles)
+
+
+def test_an_answer_says_whose_numbers_the_task_showed() -> None:
+    def base(data: dict[str, Any], surface: Surface | None = None) -> str:
+        answer = read_annotation(data, annotation(verdict="accept"), surface)
+        assert answer is not None
+        return answer.base
+
+    older = Surface(key="s1", run="run-1", kind="clusters", facts={"base": "4-0123456789ab"})
+    assert base(cluster_data(shoal_base="0")) == "0"
+    assert base(cluster_data(shoal_base="3-0123456789ab"), older) == "3-0123456789ab"
+    assert base(cluster_data(), older) == "4-0123456789ab"  # a task of an older shoal
+    assert base(cluster_data()) == ""
+    for hostile in (3, None, "", "moon", "3-0123456789AB", "3-0123456789ab ", ["0"], "9" * 11):
+        assert base(cluster_data(shoal_base=hostile), older) == "?"  # no run has it: told, and not applied

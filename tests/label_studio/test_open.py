@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import shoal
 from shoal.catalogue import Run
 from shoal.decisions import Answer, Change, Decisions, Surface
 from shoal.errors import UsageError
@@ -75,7 +76,8 @@ def test_projects_hold_every_cluster_and_every_suggestion(run: Run, server: Serv
         for task in server.tasks(number(one)):
             assert task["data"]["shoal_surface"] == one.surface.key
             assert task["data"]["shoal_run"] == run.id
-            assert task["meta"] == {name: task["data"][name] for name in ("shoal_task", "shoal_digest")}
+            assert task["meta"] == {name: task["data"][name] for name in ("shoal_task", "shoal_digest", "shoal_base")}
+            assert task["data"]["shoal_base"] == run.base == "0"
     sizes = [task["data"]["size"] for task in clusters.values()]  # type: ignore[index]
     assert sum(sizes) == run.record.images - run.record.noise
     stored = Decisions.of(run.store).surfaces(run.id)
@@ -241,7 +243,7 @@ def test_tasks_ask_about_what_answers_are_applied_to(run: Run, server: Server) -
 def test_a_deleted_project_is_told_and_its_answers_are_kept(run: Run, server: Server) -> None:
     one = open_(run, server)["clusters"]
     decisions = Decisions.of(run.store)
-    said = Answer(run=run.id, surface=one.surface.key, key="1", at="2026-01-01T00:00:00.000Z", task="cluster:1")
+    said = Answer(run=run.id, surface=one.surface.key, key="1", at="2026-01-01T00:00:00.000Z", task="cluster:1", base="0")
     decisions.record([said])
     server.ask("DELETE", f"/api/projects/{number(one)}/", "remove it")
     again = open_(run, server)["clusters"]
@@ -297,8 +299,6 @@ def test_a_project_is_renamed_when_a_name_is_given(run: Run, server: Server) -> 
 
 
 def test_pictures_outside_the_document_root_are_told(made_run: Run, server: Server, tmp_path: Path) -> None:
-    import shoal
-
     outside = shoal.open(shutil.copytree(made_run.store.root.local_or_raise("a test"), tmp_path / "out"))
     with pytest.raises(UsageError, match=r"may only show files below .*LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="):
         open_(outside, server)

@@ -105,7 +105,7 @@ def test_hostile_labels_stay_text_everywhere(labels: list[str]) -> None:
             assert "\n" not in candidate["html"]
         assert len(task.data["label"]) <= 200
         assert terminal(task.data["label"]) == task.data["label"]
-        json.dumps(task.task("surface", "run")).encode()
+        json.dumps(task.task("surface", "run", "0")).encode()
 
 
 def test_ten_thousand_tasks_are_made_in_seconds_and_not_in_squares() -> None:
@@ -125,7 +125,11 @@ def test_ten_thousand_tasks_are_made_in_seconds_and_not_in_squares() -> None:
 def test_the_digest_tells_what_is_shown_and_nothing_else() -> None:
     first, second = (cluster_tasks(said(4), address)[0] for _ in range(2))
     assert first.digest == second.digest
-    assert first.task("a", "b")["meta"] == {"shoal_task": first.key, "shoal_digest": first.digest}
+    assert first.task("a", "b", "0")["meta"] == {
+        "shoal_task": first.key,
+        "shoal_digest": first.digest,
+        "shoal_base": "0",
+    }
     renamed = cluster_tasks(said(4, labels=["other"]), address)[0]
     assert renamed.digest != first.digest
 

@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 import shoal
-from shoal.decisions import Answer, Change, Decisions
+from shoal.decisions import Answer, Change, Decisions, Surface
 from shoal.host import Host
 from shoal.pipeline import parse
-from tests.decisions.answers import answer
+from shoal.reviewing import make_version
+from shoal.reviewing.carry import Carry, carry
+from tests.decisions.answers import answer, keep, split
 
 PIPELINE = """\
 shoal: 1
@@ -79,8 +81,29 @@ def members(run: shoal.Run) -> dict[int, list[str]]:
     return {cluster: sorted(names) for cluster, names in sorted(found.items())}
 
 
-def say(run: shoal.Run, task: str, *changes: Change, who: str = "ann", at: int = 1, key: str = "") -> Answer:
-    """Record an answer about a run."""
-    made = answer(task, *changes, who=who, at=at, key=key, run=run.id)
+def say(run: shoal.Run, task: str, *changes: Change, who: str = "ann", at: int = 1, key: str = "", base: str = "") -> Answer:
+    """Record an answer about a run, to what it shows now where no base is given."""
+    made = answer(task, *changes, who=who, at=at, key=key, run=run.id, base=base or run.look().base)
     Decisions.of(run.store).record([made])
+    return made
+
+
+WARM = 3
+"""Number of the cluster that five of the six reds were split off into, in the earlier run."""
+
+
+@pytest.fixture
+def newer(run, host, tmp_path) -> shoal.Run:
+    """A run over the same pictures as an earlier one, which people reviewed; it is open for review itself."""
+    warm = [image(run, f"red{number}") for number in range(1, 6)]
+    say(run, "cluster:0", split(RED, *warm, label="warm"), keep(image(run, "red0")))
+    make_version(run)
+    found = make(colours(tmp_path / "again"), run.folder.local.parents[1], host)
+    Decisions.of(found.store).add_surface(Surface(key="s", run=found.id, kind="clusters", place="http://x", remote="1"))
+    return found
+
+
+def carried(run: shoal.Run, earlier: shoal.Run) -> Carry:
+    made = carry(run, earlier)
+    assert members(run.look())[WARM] == [f"red{number}" for number in range(1, 6)]
     return made

@@ -53,8 +53,8 @@ def add(app: typer.Typer) -> None:
 def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: Json = False) -> None:
     """Make a new version of what people decided.
 
-    Clusters and labels become what the answers say. Answers that exclude each other are listed and not applied. Where
-    nothing is new, no version is made.
+    Clusters and labels become what the answers say. Answers that exclude each other are listed and not applied. Where they
+    change nothing, no version is made, and the current one holds them.
     """
     import shoal
     from shoal.reviewing import make_version, user
@@ -82,7 +82,8 @@ def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: J
 def undo(out_: Out, run: RunName = None, json: Json = False) -> None:
     """Go back behind the current version.
 
-    Answers that only it holds count no more. An answer that is edited afterwards counts again.
+    Answers that only it considered count no more, also those that changed nothing. One that is edited afterwards counts
+    again.
     """
     from shoal.reviewing import undo as go_back
     from shoal.reviewing import user
@@ -165,12 +166,14 @@ def carry(
 ) -> None:
     """Give a run the names and decisions of an earlier one.
 
-    Clusters are found again by their members; new ones get fresh numbers. What could not be carried is listed.
+    Clusters are found again by their members; new ones get fresh numbers. What could not be carried is listed. Answers
+    about the run itself wait then, and mean the same clusters under the new numbers.
     """
     import shoal
     from shoal.reviewing import user
     from shoal.reviewing.carry import carry as carry_to
     from shoal.reviewing.history import told
+    from shoal.reviewing.versions import standing
 
     opened = shoal.open(out_, run)
     source = shoal.open(out_, from_, host=opened.host) if from_ is not None else None
@@ -184,7 +187,11 @@ def carry(
     out(f"{len(made.matches):,} clusters were found again, {made.fresh:,} are new (overlap of at least {overlap:g})")
     _lost(now, made.lost)
     _tell_report(now, out_)
-    out_next([quoted("shoal", "show", out_), quoted("shoal", "review", "undo", out_)])
+    waiting = len(standing(now).waiting)
+    if waiting:
+        out(f"{waiting:,} answers about this run wait; they are translated to the new numbers when they are applied")
+    what = ("review", "apply") if waiting else ("show",)
+    out_next([quoted("shoal", *what, out_), quoted("shoal", "review", "undo", out_)])
 
 
 def _step(out_: str, run: str | None, json: bool, go: Any, word: str) -> None:

@@ -2,11 +2,13 @@
 
 from shoal.decisions.database import Decisions
 from shoal.decisions.model import (
+    COMPUTED,
     NOISE,
     Answer,
     Change,
     ChangeKind,
     Conflict,
+    Considered,
     Policy,
     Said,
     Surface,
@@ -15,8 +17,9 @@ from shoal.decisions.model import (
     now,
 )
 from shoal.decisions.older import Readable
+from shoal.decisions.standing import Standing
 
 __all__ = [
-    "NOISE", "Answer", "Change", "ChangeKind", "Conflict", "Decisions", "Policy", "Readable", "Said", "Surface",
-    "Unsettled", "Version", "now",
+    "COMPUTED", "NOISE", "Answer", "Change", "ChangeKind", "Conflict", "Considered", "Decisions", "Policy", "Readable",
+    "Said", "Standing", "Surface", "Unsettled", "Version", "now",
 ]  # fmt: skip

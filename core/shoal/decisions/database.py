@@ -1,6 +1,5 @@
 """The database of what changes by hand (surfaces, answers, versions): SQLite beside the runs, or PostgreSQL by URL."""
 
-import json
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,12 +7,15 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shoal.decisions.model import Answer, Surface, Version, now
+from shoal.decisions.model import Answer, Considered, Surface, Version, now
+from shoal.decisions.standing import base_name, base_of, current
+from shoal.decisions.tables import metadata, row, value
+from shoal.decisions.upgrading import upgrade
 from shoal.errors import StoreError
 from shoal.store import Store
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine, MetaData
+    from sqlalchemy import URL, Connection, Engine
 
 FILE = "decisions.db"
 VARIABLE = "SHOAL_DATABASE"
@@ -66,27 +68,39 @@ class Decisions:
         tables = self._tables
         with self._begin() as connection:
             connection.execute(tables["surfaces"].delete().where(tables["surfaces"].c.key == surface.key))
-            connection.execute(tables["surfaces"].insert().values(**_row(surface)))
+            connection.execute(tables["surfaces"].insert().values(**row(surface)))
 
     def surfaces(self, run: str | None = None) -> list[Surface]:
         """Return the surfaces of a run, or all."""
-        return [Surface.model_validate(_value(row)) for row in self._select("surfaces", run, ("key",))]
+        return [Surface.model_validate(value(found)) for found in self._select("surfaces", run, ("key",))]
 
     def record(self, answers: Iterable[Answer]) -> int:
-        """Add revisions of answers and return how many were news: those that are known already are not written twice."""
+        """Add revisions of answers and return how many were news: those that are known already are not written twice.
+
+        An answer that does not say whose numbers of clusters it means has those that stand now.
+        """
+        found = list(answers)
+        today = {run: self._base(run) for run in {answer.run for answer in found if not answer.base}}
+        said = [answer if answer.base else answer.model_copy(update={"base": today[answer.run]}) for answer in found]
+        return self._add("answers", [row(answer) for answer in {_name(answer): answer for answer in said}.values()])
+
+    def _base(self, run: str) -> str:
+        return base_name(base_of(self.versions(run)))
+
+    def _add(self, name: str, rows: list[dict[str, Any]]) -> int:
+        """Add the rows that are not there yet and return how many these were."""
         from sqlalchemy.dialects import postgresql, sqlite
 
-        table = self._tables["answers"]
-        rows = [_row(answer) for answer in {_name(answer): answer for answer in answers}.values()]
+        table = self._tables[name]
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        added = insert(table).on_conflict_do_nothing().returning(table.c.key)
+        added = insert(table).on_conflict_do_nothing().returning(table.c.run)
         with self._begin() as connection:
             return len(connection.execute(added, rows).all()) if rows else 0
 
     def revisions(self, run: str) -> list[Answer]:
         """Return every revision of every answer about a run, in the order in which they were made."""
-        found = self._select("answers", run, ("at", "surface", "key", "deleted"))
-        return [Answer.model_validate(_value(row)) for row in found]
+        rows = self._select("answers", run, ("at", "surface", "key", "deleted"))
+        return [Answer.model_validate(value(found)) for found in rows]
 
     def answers(self, run: str) -> list[Answer]:
         """Return the newest revision of each answer about a run, those that were taken back left out, by time."""
@@ -102,7 +116,7 @@ class Decisions:
         table = self._tables["versions"]
         try:
             with self._begin() as connection:
-                connection.execute(table.insert().values(**_row(version)))
+                connection.execute(table.insert().values(**row(version)))
         except IntegrityError:
             return False
         return True
@@ -116,12 +130,19 @@ class Decisions:
 
     def versions(self, run: str) -> list[Version]:
         """Return every version of a run, the oldest first."""
-        return [Version.model_validate(_value(row)) for row in self._select("versions", run, ("number",))]
+        return [Version.model_validate(value(found)) for found in self._select("versions", run, ("number",))]
 
     def current(self, run: str) -> Version | None:
         """Return the last version of a run that is not undone; None: what was computed stands."""
-        done = [version for version in self.versions(run) if not version.undone]
-        return done[-1] if done else None
+        return current(self.versions(run))
+
+    def consider(self, considered: Considered) -> None:
+        """Write down answers that were applied and changed nothing."""
+        self._add("considered", [row(considered)])
+
+    def considered(self, run: str) -> list[Considered]:
+        """Return what was applied to a run and changed nothing, the oldest first."""
+        return [Considered.model_validate(value(found)) for found in self._select("considered", run, ("made", "version"))]
 
     def _select(self, name: str, run: str | None, order: Sequence[str]) -> list[dict[str, Any]]:
         table = self._tables[name]
@@ -169,12 +190,13 @@ class Decisions:
 
     @cached_property
     def _tables(self) -> dict[str, Any]:
-        metadata = _metadata()
+        made = metadata()
         with self._begin() as connection:
             if connection.dialect.name == "postgresql":  # two who make the same table at once would both fail
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-            metadata.create_all(connection)
-        return dict(metadata.tables)
+            made.create_all(connection)
+            upgrade(connection, made)
+        return dict(made.tables)
 
 
 def _settle_sqlite(connection: Any, _: Any) -> None:
@@ -182,43 +204,6 @@ def _settle_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-
-
-def _metadata() -> "MetaData":
-    from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, Text
-
-    metadata = MetaData()
-    Table(
-        "surfaces", metadata, Column("key", String(64), primary_key=True), Column("run", String(64), index=True),
-        Column("kind", String(32)), Column("place", Text), Column("remote", String(64)), Column("facts", Text),
-    )  # fmt: skip
-    Table(
-        "answers", metadata, Column("surface", String(64), primary_key=True), Column("key", String(64), primary_key=True),
-        Column("at", String(40), primary_key=True), Column("deleted", Boolean, primary_key=True),
-        Column("run", String(64), index=True), Column("task", String(128)), Column("who", Text), Column("changes", Text),
-        Column("note", Text),
-    )  # fmt: skip
-    Table(
-        "versions", metadata, Column("run", String(64), primary_key=True), Column("number", Integer, primary_key=True),
-        Column("kind", String(16)), Column("made", String(40)), Column("by", Text), Column("people", Text),
-        Column("undone", Boolean),
-        Column("undone_by", Text), Column("undone_at", String(40)), Column("base", Integer), Column("answers", Text),
-        Column("summary", Text), Column("came_from", String(64)), Column("parent", Integer), Column("policy", String(16)),
-        Column("digest", String(64)), Column("numbers", Text), Column("highest", Integer),
-    )  # fmt: skip
-    return metadata
-
-
-_JSON = ("facts", "changes", "people", "answers", "summary", "numbers")
-
-
-def _row(value: Surface | Answer | Version) -> dict[str, Any]:
-    fields = value.model_dump(mode="json")
-    return {name: json.dumps(field) if name in _JSON else field for name, field in fields.items()}
-
-
-def _value(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: json.loads(field) if name in _JSON else field for name, field in row.items()}
 
 
 def _name(answer: Answer) -> tuple[str, str, str, bool]:

@@ -3,7 +3,9 @@
 An **answer** is what one person said about one task ("cluster 3: keep these, move two to cluster 5, call it fish"). It comes
 from a **surface**: a Label Studio project, an option of a command. An answer that is edited is a newer revision of the same
 answer, one that is taken back a revision that is `deleted`; revisions are only ever added. A **version** of a run is what
-becomes of its clusters and labels when the answers that count are applied.
+becomes of its clusters and labels when the answers that count are applied. They are applied to a **base**: what was
+computed, or a version that was carried from an earlier run. Each base numbers its clusters its own way, so an answer says
+whose numbers it means.
 """
 
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NOISE = -1
+COMPUTED = "0"
+"""Name of what was computed, as a base."""
 
 ChangeKind = Literal["keep", "move", "noise", "rename", "split", "merge", "confirm", "reject"]
 Policy = Literal["latest", "majority", "ask"]
@@ -76,6 +80,8 @@ class Answer(BaseModel):
         deleted: whether the answer was taken back; it has no changes then.
         changes: what it asks for.
         note: what the person wrote beside it: hostile text.
+        base: name of the base whose numbers of clusters it means, in `task` too; where it is empty, recording it takes the
+            one that stands then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +95,7 @@ class Answer(BaseModel):
     deleted: bool = False
     changes: tuple[Change, ...] = ()
     note: str = ""
+    base: str = ""
 
 
 class Surface(BaseModel):
@@ -123,7 +130,8 @@ class Version(BaseModel):
         made: when, ISO 8601 in UTC; `by`: who asked for it; `people`: whose answers it is made of.
         undone: whether somebody went back behind it; `undone_by`, `undone_at` (empty where nobody did): who last, and when.
         base: the version that its answers were applied to: 0, or one that was carried.
-        answers: revisions that it is made of, those that take an answer back too: (surface, key, at).
+        answers: revisions that were considered when it was made, those that change nothing or take an answer back too:
+            (surface, key, at).
         summary: counts by kind of change, such as `{"move": 3, "rename": 1}`.
         came_from: of a carried one, the older run.
         parent: the version that stood when it was made; 0 is what was computed.
@@ -155,14 +163,38 @@ class Version(BaseModel):
     highest: int = -1
 
     @property
+    def name(self) -> str:
+        """Number and content: what tells it from any other version of the run, also of a database that was put back."""
+        return f"{self.number}-{self.digest[:12]}"
+
+    @property
     def folder(self) -> str:
         """Path of its tables below the run's folder: two who make a version at once never share one."""
-        return f"reviews/{self.number}-{self.digest[:12]}"
+        return f"reviews/{self.name}"
 
     @property
     def changes(self) -> int:
         """How many changes it holds: what was kept is none."""
         return sum(number for kind, number in self.summary.items() if kind != "keep")
+
+
+class Considered(BaseModel):
+    """Answers that were applied and changed nothing, so that no version was made of them.
+
+    Attributes:
+        run: name of the run.
+        version: number of the version that stood, and holds them from then on; 0 is what was computed.
+        made: when, ISO 8601 in UTC; `by`: who asked for it.
+        answers: their revisions: (surface, key, at).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    version: int
+    made: str
+    by: str = ""
+    answers: tuple[tuple[str, str, str], ...] = ()
 
 
 class Said(BaseModel):

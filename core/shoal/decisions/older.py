@@ -4,7 +4,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from shoal.decisions.model import Answer, Change
+from shoal.decisions.model import COMPUTED, Answer, Change
 from shoal.errors import StoreError
 
 DECISIONS = "decisions.json"
@@ -51,11 +51,29 @@ def older(folder: Readable, run: str) -> list[Answer]:
     return [accepted(run, move.id, move.to, _milliseconds(move.at), note=move.by) for move in moves]
 
 
-def accepted(run: str, image: str, to: int, at: str, who: str = "", note: str = "") -> Answer:
-    """Return the answer that a suggested cluster was accepted for a noise image by an option of a command."""
+def accepted(run: str, image: str, to: int, at: str, who: str = "", note: str = "", base: str = COMPUTED) -> Answer:
+    """Return the answer that a suggested cluster was accepted for a noise image by an option of a command.
+
+    Args:
+        run: name of the run.
+        image: its id.
+        to: the cluster, as `base` numbers it.
+        at: when.
+        who: the person.
+        note: what is written beside it.
+        base: name of the base.
+    """
     change = Change(kind="confirm", images=(image,), to=to)
     return Answer(
-        run=run, surface=commands(run), key=image, at=at, task=f"rescue:{image}", who=who, changes=(change,), note=note
+        run=run,
+        surface=commands(run),
+        key=image,
+        at=at,
+        task=f"rescue:{image}",
+        who=who,
+        changes=(change,),
+        note=note,
+        base=base,
     )
 
 

@@ -4,7 +4,7 @@
 takes the newest answer; `majority` what more than half of the people say; `ask` what all of them say. What these don't
 settle is listed and not applied. An image counts as spoken of where it is named; a cluster's name, split and merge by
 everybody who answered: saying nothing there leaves them as they were shown. Where one task was asked about on several
-surfaces, the newest that asks for something counts, as it was shown what became of the older ones.
+surfaces, or of several bases, the newest that asks for something counts, as it was shown what became of the older ones.
 
 **Several tasks.** They have to agree about a cluster's name and merge, or it is a conflict, and none is applied. Keeping and
 rejecting ask for nothing, so they yield to other tasks. Images: `Resolution.place`.
@@ -69,7 +69,7 @@ class Resolution:
 
 
 def resolve(answers: Iterable[Answer], policy: Policy = "latest") -> Resolution:
-    """Settle answers that count (the newest revision of each; taken back ones left out)."""
+    """Settle answers that count (the newest revision of each; taken back ones left out), all in the same numbers."""
     unsettled: list[Unsettled] = []
     verdicts = _verdicts(answers, policy, unsettled)
     conflicts: list[Conflict] = []
@@ -98,9 +98,9 @@ def _numbers(verdicts: Iterable[Verdict]) -> list[int]:
 
 def _verdicts(answers: Iterable[Answer], policy: Policy, unsettled: list[Unsettled]) -> dict[Subject, list[Verdict]]:
     """Return a verdict a task for every subject that a task asks something about, in the order of the tasks."""
-    tasks: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
+    tasks: dict[str, dict[tuple[str, str], list[Answer]]] = defaultdict(lambda: defaultdict(list))
     for answer in sorted(answers, key=lambda answer: (answer.at, answer.surface, answer.key)):
-        tasks[answer.task][answer.surface].append(answer)
+        tasks[answer.task][answer.surface, answer.base].append(answer)
     found: dict[Subject, list[Verdict]] = defaultdict(list)
     for task, surfaces in sorted(tasks.items()):
         settled: dict[Subject, Verdict] = {}

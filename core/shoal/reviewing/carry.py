@@ -7,11 +7,13 @@ import pyarrow as pa
 
 from shoal.catalogue import Run, runs
 from shoal.decisions import NOISE, Decisions, Version, now
+from shoal.decisions.standing import base_of, current
 from shoal.errors import StoreError, UsageError
 from shoal.reviewing.apply import CLUSTERS
+from shoal.reviewing.bases import computed
 from shoal.reviewing.carrying import Carried, Lost, Old, carry_over
 from shoal.reviewing.matching import OVERLAP, Match, match
-from shoal.reviewing.versions import base_of, computed, counting, current, digest_of, keep, next_number, people, vectors_of
+from shoal.reviewing.versions import digest_of, keep, next_number, people, vectors_of
 
 NOTES = "carried.json"
 """File of a carried version: from which run, which clusters were matched, and what could not be carried."""
@@ -39,9 +41,9 @@ class Carry:
 def candidate(run: Run) -> Run | None:
     """Return the newest earlier run of the same pipeline's name that people reviewed and that can be carried to a run.
 
-    None where there is none, or where the run was reviewed itself.
+    None where there is none, or where this run was carried to already.
     """
-    if run.version is not None or Decisions.found(run.store) is None:
+    if base_of(run.versions) is not None or Decisions.found(run.store) is None:
         return None
     for record in reversed(runs(run.store)):
         if record.started < run.record.started and record.pipeline == run.record.pipeline:
@@ -54,21 +56,25 @@ def candidate(run: Run) -> Run | None:
 def carry(run: Run, source: Run | None = None, by: str = "", least: float = OVERLAP) -> Carry:
     """Make a version of a run that has an earlier run's numbers, names and decisions.
 
+    Answers about the run itself wait then: they are translated to the new numbers when they are applied.
+
     Args:
-        run: that has clusters, and that nobody reviewed yet.
+        run: that has clusters, and that nothing was carried to yet.
         source: the earlier run; None takes `candidate`.
         by: who asks for it.
         least: least overlap of two clusters to be one, 0 to 1: shared images by images of either.
 
     Raises:
-        UsageError: there is no such earlier run, or this one was reviewed or opened for review already.
+        UsageError: there is no such earlier run, or this one was carried to already.
     """
     decisions = Decisions.of(run.store)
     versions = decisions.versions(run.id)
-    if current(versions) is not None or any(not answer.deleted for answer in counting(run.revisions, versions)):
-        raise UsageError(f"run {run.id} was reviewed already; carry before its review, or undo that first")
-    if any(surface.kind != "command" for surface in decisions.surfaces(run.id)):
-        raise UsageError(f"run {run.id} is open for review under its own numbers; carry before `shoal review open`")
+    start = base_of(versions)
+    if start is not None:
+        raise UsageError(
+            f"run {run.id} was carried from run {start.came_from} already; "
+            f"`shoal review undo` until version {start.number} is undone, then carry again"
+        )
     source = source or candidate(run)
     if source is None:
         raise UsageError(
@@ -82,7 +88,8 @@ def carry(run: Run, source: Run | None = None, by: str = "", least: float = OVER
     before = dict(zip(old.clusters["id"].to_pylist(), old.clusters["before"].to_pylist(), strict=True))
     matches = match(new, before, least)
     done = carry_over(old, new, labels, matches, vectors_of(run))
-    version = _write(run, decisions, source, done, matches, by, least)
+    stands = current(versions)
+    version = _write(run, decisions, source, done, matches, by, least, stands.number if stands else 0)
     return Carry(version, source.id, tuple(matches), len({*new.values()} - {NOISE}) - len(matches), done.lost)
 
 
@@ -100,12 +107,13 @@ def as_left(run: Run) -> Old:
 
 
 def _write(
-    run: Run, decisions: Decisions, source: Run, done: Carried, matches: Sequence[Match], by: str, least: float
+    run: Run, decisions: Decisions, source: Run, done: Carried, matches: Sequence[Match], by: str, least: float, parent: int
 ) -> Version:
     digest = digest_of(done.clusters, done.labels)
     version = Version(
         run=run.id, number=next_number(run.versions), kind="carried", made=now(), by=by, summary=done.summary,
         came_from=source.id, people=people(done.clusters["by"].to_pylist()), digest=digest, highest=done.highest,
+        parent=parent,
     )  # fmt: skip
     notes = {"from": source.id, "least": least}
     notes |= {"matches": [asdict(pair) for pair in matches], "lost": [asdict(lost) for lost in done.lost]}

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from shoal.decisions import NOISE, Answer, Change, Version
+from shoal.decisions import NOISE, Answer, Change, Considered, Version
 from shoal.decisions.older import commands
 
 WORDS = {
@@ -40,6 +40,10 @@ class Reviewed(Protocol):
     @property
     def revisions(self) -> Sequence[Answer]:
         """Every revision of every answer about it."""
+
+    @property
+    def considered(self) -> Sequence[Considered]:
+        """Answers about it that were applied and changed nothing."""
 
     def version_table(self, column: str) -> pa.Table:
         """Return a table of its version."""
@@ -138,6 +142,7 @@ def lines(run: Reviewed) -> Iterator[str]:
     paths = _paths(run)
     events = [(answer.at, line) for answer in run.revisions for line in _answer(answer, paths)]
     events += [event for version in run.versions for event in _version(version)]
+    events += [(one.made, _considered(one)) for one in run.considered]
     return (line for _, line in sorted(events, key=lambda event: event[0]))
 
 
@@ -150,6 +155,12 @@ def _version(version: Version) -> Iterator[tuple[str, str]]:
     yield version.made, f"{version.made} {by}: made version {version.number} ({told(version)})"
     if version.undone_at:
         yield version.undone_at, f"{version.undone_at} {version.undone_by or 'somebody'}: undid version {version.number}"
+
+
+def _considered(one: Considered) -> str:
+    stood = f"version {one.version}" if one.version else "what was computed"
+    answers = _number(len(one.answers), "answer")
+    return f"{one.made} {one.by or 'somebody'}: applied {answers}, which changed nothing of {stood}"
 
 
 def _answer(answer: Answer, paths: Mapping[str, str]) -> Iterator[str]:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from shoal.catalogue import Run
 from shoal.decisions import Conflict, Decisions, Policy, Surface, Unsettled, Version
+from shoal.decisions.standing import revision
 from shoal.reviewing.carry import lost
 from shoal.reviewing.carrying import Lost
-from shoal.reviewing.versions import counting, outcome, revision, withdrawn
+from shoal.reviewing.versions import outcome, standing
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Status:
         version: the current one; None: what was computed stands.
         surfaces: where the run is reviewed.
         answers: that count.
-        waiting: of these, the ones that the current version does not hold.
+        waiting: answers, and takings back, that the current version has not considered.
         withdrawn: revisions that were withdrawn by undo.
         conflicts, unsettled: what applying the answers now would leave out.
         lost: what could not be carried from an earlier run.
@@ -39,18 +40,15 @@ def status(run: Run, policy: Policy = "latest") -> Status:
     Raises:
         UsageError: the run has no clusters.
     """
-    revisions, versions = run.revisions, run.versions
-    gone = withdrawn(versions)
-    counted = counting(revisions, versions)
-    held = set(run.version.answers) if run.version else set()
-    done = outcome(run, versions, counted, policy)
+    stood = standing(run)
+    done = outcome(run, stood, policy)
     database = Decisions.found(run.store)
     return Status(
-        version=run.version,
+        version=stood.current,
         surfaces=tuple(database.surfaces(run.id)) if database else (),
-        answers=sum(not answer.deleted for answer in counted),
-        waiting=sum(revision(answer) not in held for answer in counted),
-        withdrawn=sum(revision(answer) in gone for answer in revisions),
+        answers=sum(not answer.deleted for answer in stood.counting),
+        waiting=len(stood.waiting),
+        withdrawn=sum(revision(answer) in stood.withdrawn for answer in stood.revisions),
         conflicts=done.conflicts,
         unsettled=done.unsettled,
         lost=tuple(lost(run)),

@@ -81,6 +81,8 @@ def predict(
         return _foreign(data, snapshot, config, path_of)
     if shown.run != snapshot.run.id and shown.kind == "cluster":
         return Prediction(reason=f"the task is of another run than {snapshot.run.id}, which is served")
+    if shown.run == snapshot.run.id and shown.base not in ("", snapshot.base):
+        return Prediction(reason="the task shows the numbers of other clusters; `shoal review open` brings it up to date")
     return {"cluster": _cluster, "rescue": _rescue, "image": _image}[shown.kind](shown, data, snapshot, config)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoal.catalogue import Run
-from shoal.decisions import NOISE
+from shoal.decisions import COMPUTED, NOISE
 from shoal.errors import UsageError
 from shoal.records import clustering, labelling, rescuing
 from shoal.sources import is_local, parent, stat
@@ -45,6 +45,7 @@ class Snapshot:
         decided: ids of images whose cluster somebody confirmed or chose.
         head: learnt from decisions, where there is one that is good.
         ranks: what the head says of each image, by id.
+        base: whose numbers of clusters these are.
     """
 
     run: Run
@@ -57,6 +58,7 @@ class Snapshot:
     decided: frozenset[str] = frozenset()
     head: Head | None = None
     ranks: Mapping[str, tuple[Near, ...]] = field(default_factory=dict)
+    base: str = COMPUTED
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -114,7 +116,7 @@ def take(run: Run, head: Head | None = None) -> Snapshot:
     return Snapshot(
         run=run, version=model_version(run, head.version if head else ""), clusters=dict(zip(ids, clusters, strict=True)),
         strengths=dict(zip(ids, strengths, strict=True)), labels=labels, places=places, suggestions=_suggestions(run),
-        decided=_decided(run), head=head, ranks=_ranks(run, ids, head),
+        decided=_decided(run), head=head, ranks=_ranks(run, ids, head), base=run.base,
     )  # fmt: skip
 
 

@@ -30,9 +30,15 @@ class TaskDraft:
         text = json.dumps([self.data, self.result], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def task(self, surface: str, run: str) -> Json:
-        """Return the task as it is imported; `meta` has what tells it apart, so that a list of tasks is short."""
-        names = {"shoal_task": self.key, "shoal_digest": self.digest}
+    def task(self, surface: str, run: str, base: str) -> Json:
+        """Return the task as it is imported; `meta` has what tells it apart, so that a list of tasks is short.
+
+        Args:
+            surface: key of the project.
+            run: name of the run.
+            base: whose numbers of clusters it shows.
+        """
+        names = {"shoal_task": self.key, "shoal_digest": self.digest, "shoal_base": base}
         return {"data": {**self.data, "shoal_surface": surface, "shoal_run": run, **names}, "meta": names}
 
     def prediction(self, number: int, version: str) -> Json:

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from shoal.catalogue import Run
+from shoal.decisions.standing import base_of
 from shoal.errors import UsageError
 from shoal.records import clustering, labelling
-from shoal.reviewing.versions import base_of
 from shoal.sources import name_of
 from shoal.vectors import to_numpy
 from shoal_ls.tasks.markup import shown_label

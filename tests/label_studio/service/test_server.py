@@ -69,7 +69,7 @@ def images_project(run: Run, server: Server, backend: Process) -> int:
     what = read(run)
     drafts = image_tasks(what, what.ids, lambda image: f"/data/local-files/?d={image}.jpg")
     project = int(server.create_project({"title": secrets.token_hex(4), "label_config": configuration("images")})["id"])
-    numbers = server.import_tasks(project, [draft.task("s", run.id) for draft in drafts])
+    numbers = server.import_tasks(project, [draft.task("s", run.id, run.base) for draft in drafts])
     said = [draft.prediction(number, "v") for number, draft in zip(numbers, drafts, strict=True)]
     assert server.import_predictions(project, said) == len(what.ids)
     connect(server, project, BackendLogin(backend.url, USER, PASSWORD))
