@@ -57,7 +57,7 @@ def open_(
     import shoal
     from shoal.errors import UsageError
     from shoal_ls.client import Server
-    from shoal_ls.connecting import login
+    from shoal_ls.connecting import check_address, login
     from shoal_ls.picturing import Source
     from shoal_ls.projects import Options, open_review
     from shoal_ls.thumbnails import WAYS
@@ -65,6 +65,8 @@ def open_(
     way = next((way for way in WAYS if way == images), None)
     if way is None:
         raise UsageError(f"--images is {', '.join(WAYS)}, not {images!r}")
+    if backend_seen_at:
+        check_address(backend_seen_at, "--backend-seen-at", "pictures there need none: their addresses are signed")
     options = Options(
         project=project, pictures=Source(way, pictures_at, backend_seen_at or backend or ""), doubtful=doubtful,
         backend=login(backend) if backend else None, force=force,
