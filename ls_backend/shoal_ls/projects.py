@@ -8,6 +8,7 @@ from typing import Any
 from shoal.catalogue import Run
 from shoal.decisions import Decisions, Surface
 from shoal.records import rescuing
+from shoal_ls.alone import alone
 from shoal_ls.client import Server
 from shoal_ls.configs import check, configuration, fingerprint
 from shoal_ls.connecting import BackendLogin, connect
@@ -86,9 +87,15 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
         progress: hears how far it is.
 
     Raises:
-        UsageError: the run has no clusters or no thumbnails, or pictures can't be shown in the way that is asked for.
+        UsageError: the run has no clusters or no thumbnails, pictures can't be shown in the way that is asked for, or
+            another process is opening the run.
         ServerError: Label Studio did not do what was asked; what is done stays, and the same call goes on from there.
     """
+    with alone(run):
+        return _open_all(run, server, options, progress)
+
+
+def _open_all(run: Run, server: Server, options: Options, progress: Progress) -> list[Opened]:
     server.version()  # before minutes of work: is it there, and is it Label Studio
     server.me  # noqa: B018  (and does it let in)
     seen, step = asked_about(run), rescuing(run.record)
