@@ -8,10 +8,12 @@ import typer
 from shoal.cli.console import out, out_json, out_next, quoted
 from shoal.cli.look import Json, Out, RunName
 from shoal.cli.progress import Bar
+from shoal.cli.review import tell_lost
 from shoal.cli.tables import Look, table
 from shoal_ls.commands import review_group
 
 if TYPE_CHECKING:
+    from shoal.catalogue import Run
     from shoal_ls.projects import Opened
 
 Url = Annotated[str, typer.Option("--url", metavar="URL", help="Where Label Studio answers, such as http://127.0.0.1:8080.")]
@@ -74,14 +76,17 @@ def open_(
     bar = Bar(quiet=quiet or json)
     try:
         with Server.connect(url, file=token_file) as server:
-            opened = open_review(shoal.open(out_, run), server, options, bar)
+            found = shoal.open(out_, run)
+            opened = open_review(found, server, options, bar)
     finally:
         bar.close()
-    _show(opened, out_, url, json)
+    _show(opened, found, out_, url, json)
 
 
-def _show(opened: "list[Opened]", typed: str, url: str, json: bool) -> None:
+def _show(opened: "list[Opened]", run: "Run", typed: str, url: str, json: bool) -> None:
     """Print what became of the projects and what to do next."""
+    from shoal.reviewing.carry import lost
+
     if json:
         out_json(
             [
@@ -99,4 +104,5 @@ def _show(opened: "list[Opened]", typed: str, url: str, json: bool) -> None:
     for one in opened:
         for note in one.notes:
             out(f"note: {note}")
+    tell_lost(run, lost(run))
     out_next([quoted("shoal", "review", "sync", typed, "--url", url), quoted("shoal", "doctor", "--label-studio", url)])

@@ -8,6 +8,7 @@ from typing import Any
 from shoal.catalogue import Run
 from shoal.decisions import Decisions, Surface
 from shoal.records import rescuing
+from shoal.reviewing.carry import lost
 from shoal_ls.alone import alone
 from shoal_ls.client import Server
 from shoal_ls.configs import check, configuration, fingerprint
@@ -126,6 +127,13 @@ def _head(run: Run) -> str:
     return head.version if head else ""
 
 
+def _left_behind(run: Run) -> list[str]:
+    """Return what people should know of what could not be carried from an earlier run."""
+    count = len(lost(run))
+    what = "thing that people decided or named" if count == 1 else "things that people decided or named"
+    return [f"{count:,} {what} could not be carried from the earlier run; `shoal review status` lists them"] if count else []
+
+
 @dataclass(frozen=True)
 class _Opening:
     """One call of `open_review`."""
@@ -141,7 +149,7 @@ class _Opening:
     def open(self, kind: str, make: Callable[[Gallery], list[TaskDraft]]) -> Opened:
         """Create or update the project of a kind."""
         before = self._surface(kind)
-        notes: list[str] = []
+        notes = _left_behind(self.run) if kind == "clusters" else []
         surface, project = self._project(kind, before, notes)
         number = int(surface.remote)
         config, surface = self._configured(surface, project, notes)
