@@ -17,6 +17,7 @@ from tests.label_studio.server import LabelStudio
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_could_not_be_carried_is_listed(label_studio: LabelStudio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_MLFLOW", "off")
     folder = label_studio.files / secrets.token_hex(4)
     first = make_run(folder)
     gone = first.joined(["path", "cluster"]).to_pylist()
