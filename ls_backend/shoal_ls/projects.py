@@ -149,10 +149,11 @@ class _Opening:
     def open(self, kind: str, make: Callable[[Gallery], list[TaskDraft]]) -> Opened:
         """Create or update the project of a kind."""
         before = self._surface(kind)
-        notes = _left_behind(self.run) if kind == "clusters" else []
+        notes: list[str] = []
         surface, project = self._project(kind, before, notes)
         number = int(surface.remote)
         config, surface = self._configured(surface, project, notes)
+        notes += _left_behind(self.run) if kind == "clusters" else []
         gallery = Gallery(self.shown, addresses(self.server, number, self.shown.pictures, self.options.pictures))
         drafts = make(gallery)
         check(config, drafts)
