@@ -13,18 +13,16 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
 
-from shoal.contract import TableStage
+from shoal import redone
 from shoal.decisions import NOISE, Answer, Considered, Decisions, Version
 from shoal.decisions.numbering import numbering
 from shoal.decisions.older import older
 from shoal.decisions.standing import base_name, base_under, current
 from shoal.errors import StoreError, UsageError
 from shoal.host import Host
-from shoal.kinds import Visualizer
 from shoal.pipeline import Pipeline, parse
 from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX
 from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
-from shoal.runner.answering import Given, TableJob
 from shoal.runner.run import RECORD
 from shoal.runner.state import FILES, IMAGES, UNANSWERED, covered_file
 from shoal.runner.telling import CONFIG
@@ -36,9 +34,6 @@ REVIEWED = {"cluster": "clusters.parquet", "label": "labels.parquet"}
 
 SUGGESTED = ("suggested", "best", "runner_up", "nearest")
 """Columns of a rescue step that hold numbers of clusters."""
-
-DRAWN = "drawn"
-"""Folder of a version's drawings."""
 
 
 @dataclass(frozen=True)
@@ -194,10 +189,16 @@ class Run:
         return pa.table(answer)
 
     def current(self, step: str) -> pa.Table:
-        """Return what a step made, as people left it: clusters, labels and suggestions are those of the run's version."""
+        """Return what a step made, as people left it: clusters, labels and suggestions are those of the run's version.
+
+        An organiser's plan is what it would do now.
+        """
         table = self.table(step)
         if self.version is None:
             return table
+        planned = redone.plan(self, self._step(step))
+        if planned is not None:
+            return planned
         if step == labelling(self.record):
             return self.version_table("label")
         if step == rescuing(self.record):
@@ -262,25 +263,11 @@ class Run:
         What shows clusters is drawn again, once a version, where the run was reviewed.
         """
         made = self._step(step)
-        answer = self._drawn(made) or self._answer(made)
+        drawn = redone.drawing(self, self.version, made) if self.version is not None else None
+        answer = drawn or self._answer(made)
         files = answer.files
         local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
         return answer.read(), local
-
-    def _drawn(self, made: StepRecord) -> TableStore | None:
-        """Return where a drawing of the run's version is kept, drawn now if it was not yet; None for one of no clusters."""
-        names = {column: column if step == INDEX else self.shown(step, column) for column, step in made.sources.items()}
-        drawing = made.stage.startswith(f"{Visualizer.kind}.")
-        if self.version is None or not drawing or not {"cluster", "label"} & set(names.values()):
-            return None
-        answer = TableStore(self.folder / self.version.folder / DRAWN / made.step)
-        if answer.done:
-            return answer
-        rows = self.joined(list(names.values())).rename_columns(["id", *names])
-        stage = next(step.stage for step in self.pipeline.steps if step.name == made.step)
-        if isinstance(stage, TableStage):
-            TableJob(stage, rows["id"].combine_chunks(), (Given(rows),), answer, False, os.cpu_count() or 1).run()
-        return answer
 
     def done(self, step: str) -> bool:
         """Tell whether a step was done: those of a run that failed are, up to the one that failed."""

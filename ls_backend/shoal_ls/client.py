@@ -25,6 +25,9 @@ BATCH = 500
 
 PAGE = 500
 Json = dict[str, Any]
+NOTHING: Mapping[str, type] = {}
+PROJECT: Mapping[str, type] = {"id": int, "title": str, "label_config": str}
+"""Fields of a project that shoal reads."""
 
 
 def find_token(file: str | Path | None = None) -> str:
@@ -129,7 +132,7 @@ class Server:
             return None
         try:
             said = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         if not answer.is_success and not answer.is_redirect:
             raise refused(self.url, answer.status_code, said, what)
@@ -137,24 +140,32 @@ class Server:
             raise no_json(self.url, what)
         return said
 
+    def _object(
+        self, method: str, path: str, what: str, body: Any = None, wanted: Mapping[str, type] = NOTHING, **query: Any
+    ) -> Json:
+        """Return the JSON object that answers a request, with the wanted fields."""
+        return self._checked(self.ask(method, path, what, body, **query), what, wanted)
+
+    def _checked(self, said: Any, what: str, wanted: Mapping[str, type] = NOTHING) -> Json:
+        """Return a JSON object that has the wanted fields: a proxy, or another service, answers with other JSON."""
+        if not isinstance(said, dict) or not all(isinstance(said.get(name), kind) for name, kind in wanted.items()):
+            raise no_json(self.url, what)
+        return said
+
     def version(self) -> str:
         """Return the server's version, such as 1.23.2."""
-        said = self.ask("GET", "/api/version/", "tell its version")
-        found = said.get("release") if isinstance(said, dict) else None
-        if not isinstance(found, str):
-            raise no_json(self.url, "tell its version")
-        return found
+        return str(self._object("GET", "/api/version/", "tell its version", wanted={"release": str})["release"])
 
     @cached_property
     def me(self) -> Json:
         """Who the token belongs to: id, email, ..."""
-        found: Json = self.ask("GET", "/api/current-user/whoami", "tell who the token belongs to")
-        return found
+        return self._object("GET", "/api/current-user/whoami", "tell who the token belongs to", wanted={"id": int})
 
     def users(self) -> dict[int, str]:
         """Return the e-mail address (else the name) of each user by number."""
-        found = self.ask("GET", "/api/users/", "list its users")
-        return {user["id"]: user.get("email") or user.get("username") or f"user:{user['id']}" for user in found}
+        what = "list its users"
+        found = [self._checked(user, what, {"id": int}) for user in self._listed("/api/users/", what, None)]
+        return {user["id"]: str(user.get("email") or user.get("username") or f"user:{user['id']}") for user in found}
 
     def projects(self) -> Iterator[Json]:
         """Yield every project that the user sees."""
@@ -166,18 +177,16 @@ class Server:
         Raises:
             Gone: it was deleted.
         """
-        found: Json = self.ask("GET", f"/api/projects/{number}/", f"read project {number}")
-        return found
+        return self._object("GET", f"/api/projects/{number}/", f"read project {number}", wanted=PROJECT)
 
     def create_project(self, fields: Mapping[str, Any]) -> Json:
         """Make a project and return it."""
-        made: Json = self.ask("POST", "/api/projects/", f"make project {fields.get('title')!r}", dict(fields))
-        return made
+        return self._object("POST", "/api/projects/", f"make project {fields.get('title')!r}", dict(fields), wanted=PROJECT)
 
     def update_project(self, number: int, fields: Mapping[str, Any]) -> Json:
         """Change fields of a project and return it."""
-        made: Json = self.ask("PATCH", f"/api/projects/{number}/", f"change project {number}", dict(fields))
-        return made
+        path, what = f"/api/projects/{number}/", f"change project {number}"
+        return self._object("PATCH", path, what, dict(fields), wanted=PROJECT)
 
     def tasks(self, project: int, answered: bool = False) -> Iterator[Json]:
         """Yield the tasks of a project by rising number: id, data, meta, annotations, predictions, total_annotations, ...
@@ -205,7 +214,8 @@ class Server:
     def first_tasks(self, project: int) -> Iterator[Json]:
         """Yield one task of a project, to try things with; none where it has none."""
         what = f"read a task of project {project}"
-        yield from self.ask("GET", "/api/tasks/", what, project=project, page_size=1, include="id,data")["tasks"]
+        query = {"project": project, "page_size": 1, "include": "id,data"}
+        yield from self._object("GET", "/api/tasks/", what, wanted={"tasks": list}, **query)["tasks"]
 
     def fetch(self, url: str, anonymous: bool = False) -> tuple[int, str]:
         """Return the status and the type of what lies at an address; 0 where nothing answers.
@@ -225,8 +235,7 @@ class Server:
 
     def annotations(self, task: int) -> list[Json]:
         """Return the annotations of a task."""
-        found: list[Json] = self.ask("GET", f"/api/tasks/{task}/annotations/", f"read the annotations of task {task}")
-        return found
+        return list(self._listed(f"/api/tasks/{task}/annotations/", f"read the annotations of task {task}", None))
 
     def annotation(self, number: int) -> Json:
         """Return an annotation.
@@ -234,8 +243,7 @@ class Server:
         Raises:
             Gone: it was deleted.
         """
-        found: Json = self.ask("GET", f"/api/annotations/{number}/", f"read annotation {number}")
-        return found
+        return self._object("GET", f"/api/annotations/{number}/", f"read annotation {number}", wanted={"id": int})
 
     def import_tasks(
         self, project: int, tasks: Sequence[Json], told: Callable[[int], object] = lambda count: None
@@ -257,7 +265,8 @@ class Server:
         for start in range(0, len(tasks), BATCH):
             part = tasks[start : start + BATCH]
             what = f"take {len(part)} tasks into project {project}"
-            made = self.ask("POST", f"/api/projects/{project}/import", what, list(part), return_task_ids="true")
+            path = f"/api/projects/{project}/import"
+            made = self._object("POST", path, what, list(part), wanted={"task_ids": list}, return_task_ids="true")
             _check_count(self.url, what, len(part), made.get("task_count"))
             numbers += made["task_ids"]
             told(len(part))
@@ -281,15 +290,14 @@ class Server:
         for start in range(0, len(predictions), BATCH):
             part = predictions[start : start + BATCH]
             what = f"take {len(part)} predictions into project {project}"
-            made = self.ask("POST", f"/api/projects/{project}/import/predictions", what, list(part))
+            made = self._object("POST", f"/api/projects/{project}/import/predictions", what, list(part))
             _check_count(self.url, what, len(part), made.get("created"))
             told(len(part))
         return len(predictions)
 
     def update_task(self, number: int, fields: Mapping[str, Any]) -> Json:
         """Change a task's data or meta and return it."""
-        made: Json = self.ask("PATCH", f"/api/tasks/{number}/", f"change task {number}", dict(fields))
-        return made
+        return self._object("PATCH", f"/api/tasks/{number}/", f"change task {number}", dict(fields))
 
     def _tasks(self, project: int, size: int, **query: Any) -> Iterator[Json]:
         what = f"read the tasks of project {project}"
@@ -305,22 +313,23 @@ class Server:
             yield from self._paged(path, what, size, "results", **query)
             return
         said = self.ask("GET", path, what, **query)
-        yield from said["results"] if isinstance(said, dict) else said
+        found = said.get("results") if isinstance(said, dict) else said
+        if not isinstance(found, list):
+            raise no_json(self.url, what)
+        yield from (self._checked(entry, what) for entry in found)
 
     def _paged(self, path: str, what: str, size: int, name: str, **query: Any) -> Iterator[Json]:
         page = 1
         while True:
             try:
-                said = self.ask("GET", path, what, page=page, page_size=size, **query)
+                said = self._object("GET", path, what, wanted={name: list}, page=page, page_size=size, **query)
             except ServerError as error:
                 if error.status == 404 and page > 1:  # entries were removed while they were read
                     return
                 raise
-            found = said.get(name) if isinstance(said, dict) else None
-            if not isinstance(found, list):
-                raise no_json(self.url, what)
-            yield from found
-            total = said.get("total", said.get("count", 0))
+            found = said[name]
+            yield from (self._checked(entry, what) for entry in found)
+            total = next((said[name] for name in ("total", "count") if isinstance(said.get(name), int)), 0)
             if not found or page * size >= total:
                 return
             page += 1

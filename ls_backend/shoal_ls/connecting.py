@@ -43,12 +43,24 @@ def login(url: str) -> BackendLogin:
     """
     from shoal_ls.service.auth import credentials
 
-    if not url.startswith(("http://", "https://")) or "@" in url:
-        raise UsageError(
-            "--backend is an http(s) address without a password; set SHOAL_BACKEND_USER and SHOAL_BACKEND_PASSWORD instead"
-        )
+    check_address(url, "--backend", "set SHOAL_BACKEND_USER and SHOAL_BACKEND_PASSWORD instead")
     found = credentials()
     return BackendLogin(url, found.user, found.password) if found else BackendLogin(url)
+
+
+def check_address(url: str, option: str, instead: str) -> None:
+    """Refuse an address that is none, or that holds a password: it would be shown, logged and kept in tasks.
+
+    Args:
+        url: that was given; it is not told again, as it may hold the password.
+        option: that gave it.
+        instead: what to do.
+
+    Raises:
+        UsageError: it is such an address.
+    """
+    if not url.startswith(("http://", "https://")) or "@" in url:
+        raise UsageError(f"{option} is an http(s) address without a password; {instead}")
 
 
 def connect(server: Server, project: int, backend: BackendLogin) -> None:

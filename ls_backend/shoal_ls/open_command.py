@@ -8,10 +8,12 @@ import typer
 from shoal.cli.console import out, out_json, out_next, quoted
 from shoal.cli.look import Json, Out, RunName
 from shoal.cli.progress import Bar
+from shoal.cli.review import tell_lost
 from shoal.cli.tables import Look, table
 from shoal_ls.commands import review_group
 
 if TYPE_CHECKING:
+    from shoal.catalogue import Run
     from shoal_ls.projects import Opened
 
 Url = Annotated[str, typer.Option("--url", metavar="URL", help="Where Label Studio answers, such as http://127.0.0.1:8080.")]
@@ -57,7 +59,7 @@ def open_(
     import shoal
     from shoal.errors import UsageError
     from shoal_ls.client import Server
-    from shoal_ls.connecting import login
+    from shoal_ls.connecting import check_address, login
     from shoal_ls.picturing import Source
     from shoal_ls.projects import Options, open_review
     from shoal_ls.thumbnails import WAYS
@@ -65,6 +67,8 @@ def open_(
     way = next((way for way in WAYS if way == images), None)
     if way is None:
         raise UsageError(f"--images is {', '.join(WAYS)}, not {images!r}")
+    if backend_seen_at:
+        check_address(backend_seen_at, "--backend-seen-at", "pictures there need none: their addresses are signed")
     options = Options(
         project=project, pictures=Source(way, pictures_at, backend_seen_at or backend or ""), doubtful=doubtful,
         backend=login(backend) if backend else None, force=force,
@@ -72,14 +76,17 @@ def open_(
     bar = Bar(quiet=quiet or json)
     try:
         with Server.connect(url, file=token_file) as server:
-            opened = open_review(shoal.open(out_, run), server, options, bar)
+            found = shoal.open(out_, run)
+            opened = open_review(found, server, options, bar)
     finally:
         bar.close()
-    _show(opened, out_, url, json)
+    _show(opened, found, out_, url, json)
 
 
-def _show(opened: "list[Opened]", typed: str, url: str, json: bool) -> None:
+def _show(opened: "list[Opened]", run: "Run", typed: str, url: str, json: bool) -> None:
     """Print what became of the projects and what to do next."""
+    from shoal.reviewing.carry import lost
+
     if json:
         out_json(
             [
@@ -97,4 +104,5 @@ def _show(opened: "list[Opened]", typed: str, url: str, json: bool) -> None:
     for one in opened:
         for note in one.notes:
             out(f"note: {note}")
+    tell_lost(run, lost(run))
     out_next([quoted("shoal", "review", "sync", typed, "--url", url), quoted("shoal", "doctor", "--label-studio", url)])

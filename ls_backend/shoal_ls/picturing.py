@@ -103,7 +103,7 @@ def addresses(server: Server, project: int, pictures: Pictures, source: Source) 
     if source.way == "http":
         if not source.backend:
             raise UsageError("--images http shows pictures of shoal's backend; name it with --backend URL")
-        return Signed(source.backend, signed_key(root.local_or_raise("--images http").parent))
+        return Signed(source.backend, signed_key(pictures.store))
     if source.way == "presigned":
         if not root.uri.startswith("s3://"):
             raise UsageError(f"--images presigned is for stores on S3, and the pictures lie in {root.uri}; leave it out")

@@ -10,6 +10,8 @@ from shoal.decisions import Decisions, Surface
 from shoal.decisions.standing import revision
 from shoal.records import rescuing
 from shoal.reviewing.bases import Numbers
+from shoal.reviewing.carry import lost
+from shoal_ls.alone import alone
 from shoal_ls.client import Server
 from shoal_ls.configs import check, configuration, fingerprint
 from shoal_ls.connecting import BackendLogin, connect
@@ -89,9 +91,15 @@ def open_review(run: Run, server: Server, options: Options, progress: Progress) 
         progress: hears how far it is.
 
     Raises:
-        UsageError: the run has no clusters or no thumbnails, or pictures can't be shown in the way that is asked for.
+        UsageError: the run has no clusters or no thumbnails, pictures can't be shown in the way that is asked for, or
+            another process is opening the run.
         ServerError: Label Studio did not do what was asked; what is done stays, and the same call goes on from there.
     """
+    with alone(run):
+        return _open_all(run, server, options, progress)
+
+
+def _open_all(run: Run, server: Server, options: Options, progress: Progress) -> list[Opened]:
     server.version()  # before minutes of work: is it there, and is it Label Studio
     server.me  # noqa: B018  (and does it let in)
     seen, step = asked_about(run), rescuing(run.record)
@@ -122,6 +130,13 @@ def _head(run: Run) -> str:
     return head.version if head else ""
 
 
+def _left_behind(run: Run) -> list[str]:
+    """Return what people should know of what could not be carried from an earlier run."""
+    count = len(lost(run))
+    what = "thing that people decided or named" if count == 1 else "things that people decided or named"
+    return [f"{count:,} {what} could not be carried from the earlier run; `shoal review status` lists them"] if count else []
+
+
 @dataclass(frozen=True)
 class _Opening:
     """One call of `open_review`."""
@@ -142,6 +157,7 @@ class _Opening:
         surface, project = self._project(kind, last, notes)
         number = int(surface.remote)
         config, surface = self._configured(surface, project, notes)
+        notes += _left_behind(self.run) if kind == "clusters" else []
         gallery = Gallery(self.shown, addresses(self.server, number, self.shown.pictures, self.options.pictures))
         drafts = make(gallery)
         check(config, drafts)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from shoal.catalogue import Run
 from shoal.contract import ImageSpec
-from shoal.errors import ImageError, UsageError
+from shoal.errors import ImageError, StoreError, UsageError
 from shoal.store import Folder
 
 FOLDER, LARGE = "thumbnails", "large"
@@ -32,12 +32,17 @@ class Pictures:
     Layout: `thumbnails/ab/<id>.jpg` as the run's thumbnail step made them, `thumbnails/large/ab/<id>.jpg`.
     """
 
-    root: Folder
+    store: Folder
 
     @classmethod
     def of(cls, run: Run) -> "Pictures":
         """Return those of a run's store."""
-        return cls(run.store.root / FOLDER)
+        return cls(run.store.root)
+
+    @property
+    def root(self) -> Folder:
+        """Their folder."""
+        return self.store / FOLDER
 
     def write_small(self, run: Run, ids: Sequence[str], told: Callable[[int], object] = lambda count: None) -> set[str]:
         """Write the thumbnails that are missing and return the ids of images that have one.
@@ -108,6 +113,19 @@ class Pictures:
         Image.fromarray(pixels).save(file, "JPEG", quality=85)
         folder.write(f"{image}.jpg", file.getvalue())
         return True
+
+    def read(self, image: str, large: bool = False) -> bytes | None:
+        """Return the bytes of a picture; None where there is none.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        try:
+            return self.root.read(self.relative(image, large))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"a picture can't be read from {self.root.uri}: {error.strerror or error}") from error
 
     def relative(self, image: str, large: bool = False) -> str:
         """Return the path of a picture below the folder of pictures."""
@@ -193,9 +211,20 @@ class Bucket:
 Addresses = LocalFiles | Signed | Bucket
 
 
-def signed_key(folder: Path) -> bytes:
-    """Return the key of the backend that serves a store."""
-    from shoal_ls.service import STATE
-    from shoal_ls.service.pictures import pictures_key
+def signed_key(store: Folder) -> bytes:
+    """Return the key of the backend that serves a store.
 
-    return pictures_key(folder / STATE)
+    Raises:
+        UsageError: the store is on no disk of this machine, and no key is shared.
+    """
+    from shoal_ls.service import STATE
+    from shoal_ls.service.pictures import VARIABLE, pictures_key, shared_key
+
+    if store.local is not None:
+        return pictures_key(store.local / STATE)
+    if not shared_key():
+        raise UsageError(
+            f"{store.uri} holds no key to sign addresses of pictures with; set {VARIABLE} to the same long random text "
+            "here and where `shoal serve` runs"
+        )
+    return shared_key()

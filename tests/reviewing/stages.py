@@ -43,7 +43,8 @@ class Counts(Visualizer):
     optional = columns(label=pa.string())
 
     def run(self, rows: pa.Table, context: Context) -> pa.Table:
-        found = json.dumps(Counter(str(label) for label in rows["label"].to_pylist()), sort_keys=True)
+        labels = rows["label"].to_pylist() if "label" in rows.column_names else [None] * rows.num_rows
+        found = json.dumps(Counter(str(label) for label in labels), sort_keys=True)
         (context.folder / "counts.json").write_text(found)
         return pa.table(
             {"id": ["counts"], "title": ["Counts"], "html": [found.replace('"', "")], "style": [""], "script": [""]}

@@ -158,12 +158,14 @@ def test_what_is_gone_is_listed_with_who_said_it():
     old = reviewed(clusters, told)
     new = dict.fromkeys(ids(10), 0) | {"i900": -1, "i901": 0}  # the eels are gone
     made = carried(old, new)
-    lost = {lost.subject: (lost.why, lost.label, lost.by) for lost in made.lost}
-    assert lost == {
-        "cluster:1": ("no cluster of the new run has enough of its images", "eel", ""),
-        "image:i000": ("cluster 1 was not carried", "eel", "ann"),
-        "image:i901": ("the image is no noise any more, but in cluster 0", "", "ann"),
-    }
+    assert {lost.subject: (lost.why, lost.label, lost.what, lost.by, lost.at[:10]) for lost in made.lost} == {
+        "cluster:1": (
+            "no cluster of the new run has enough of its images; named by ann on 2026-01-01; it was computed 1",
+            "eel", "rename", "ann", "",
+        ),
+        "image:i000": ("cluster 1 was not carried", "eel", "move", "ann", "2026-01-01"),
+        "image:i901": ("the image is no noise any more, but in cluster 0", "", "reject", "ann", "2026-01-01"),
+    }  # fmt: skip
     assert column(made.clusters, "decided")["i900"] == "reject"
 
 

@@ -21,7 +21,7 @@ SHOWN = 20
 POLICIES = ("latest", "majority", "ask")
 HISTORY = Look(numbers=("version", "changes"), sentences=("what",), spare=("made", "by", "changes"))
 SAID = Look(paths=("what",), sentences=("why", "says"), spare=("when", "about"))
-LOST = Look(paths=("what",), sentences=("why",), spare=("when", "who"))
+LOST = Look(numbers=("cluster now",), paths=("what",), sentences=("why",), spare=("when", "who", "cluster now"))
 PolicyName = Annotated[
     str,
     typer.Option(
@@ -104,20 +104,26 @@ def history(
     all_: Annotated[bool, typer.Option("--all", help="Also every answer, by time: who, when, what.")] = False,
     json: Json = False,
 ) -> None:
-    """List the versions of a run: who, when, what."""
+    """List the versions of a run: who, when, what.
+
+    Also what could not be carried to it from an earlier run.
+    """
     import shoal
+    from shoal.reviewing.carry import lost as left_behind
     from shoal.reviewing.history import history as versions
     from shoal.reviewing.history import lines, title
 
     opened = shoal.open(out_, run)
-    found = versions(opened)
+    found, lost = versions(opened), left_behind(opened)
     if json:
         every = {"decisions": list(lines(opened))} if all_ else {}
-        out_json({"run": opened.id, "versions": found.to_pylist(), **every})
+        facts = {"run": opened.id, "versions": found.to_pylist(), "lost": [asdict(row) for row in lost]}
+        out_json({**facts, **every})
         return
     out(f"RUN {opened.id}: {title(opened.version)}")
     if found.num_rows:
         arrow("Versions", found, HISTORY)
+    tell_lost(opened, lost)
     for line in lines(opened) if all_ else ():
         out(line)
 
@@ -148,7 +154,7 @@ def status(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: 
         out(f"reviewed at {surface.place or 'the command line'}: {surface.facts.get('title') or surface.kind}")
     out(f"{found.answers:,} answers count, {found.waiting:,} of them wait, {found.withdrawn:,} revisions were undone")
     tell_unapplied(opened, found.conflicts, found.unsettled)
-    _lost(opened, found.lost)
+    tell_lost(opened, found.lost)
     if found.waiting:
         out_next([quoted("shoal", "review", "apply", out_)])
 
@@ -185,7 +191,7 @@ def carry(
         return
     out(f"version {made.version.number}: {told(made.version)}")
     out(f"{len(made.matches):,} clusters were found again, {made.fresh:,} are new (overlap of at least {overlap:g})")
-    _lost(now, made.lost)
+    tell_lost(now, made.lost)
     _tell_report(now, out_)
     waiting = len(standing(now).waiting)
     if waiting:
@@ -259,12 +265,17 @@ def tell_unapplied(run: "Run", conflicts: "Sequence[Conflict]", unsettled: "Sequ
         _more(len(rows))
 
 
-def _lost(run: "Run", lost: "Sequence[Lost]") -> None:
-    names = _names(run)
-    rows = [[names(row.subject), row.label, row.what, row.by, row.at, row.why] for row in lost]
-    if rows:
-        table("Not carried", ("what", "label", "decided", "who", "when", "why"), rows[:SHOWN], LOST)
-        _more(len(rows))
+def tell_lost(run: "Run", lost: "Sequence[Lost]") -> None:
+    """Print what could not be carried to a run, and in which cluster an image of it is now."""
+    if not lost:
+        return
+    names, here = _names(run), dict(zip(*run.joined(["cluster"]).to_pydict().values(), strict=True))
+    rows = [
+        [names(row.subject), row.label, row.what, row.by, row.at, row.why, here.get(row.subject.removeprefix("image:"))]
+        for row in lost
+    ]
+    table("Not carried", ("what", "label", "decided", "who", "when", "why", "cluster now"), rows[:SHOWN], LOST)
+    _more(len(rows))
 
 
 def _more(rows: int) -> None:

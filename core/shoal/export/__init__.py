@@ -2,11 +2,12 @@
 
 from collections import Counter
 from difflib import get_close_matches
+from itertools import chain, count
 from pathlib import Path
 
 from shoal.errors import UsageError
 from shoal.export.publish import OURS, publishing
-from shoal.export.source import Exportable
+from shoal.export.source import Exportable, names_in_review
 from shoal.export.structural import write_structural
 from shoal.export.workflow import write_workflow
 from shoal.export.writers import flat, plain, write_csv, write_parquet
@@ -34,6 +35,8 @@ def export(
     - `csv`: `images.csv` (a row an image with every plain column of every step, keywords joined), `files.csv` (a row a file
       with what became of it), and one file for each step whose rows are no images (`label.csv`).
     - `parquet`: `images.parquet`, `files.parquet` and one file a step, vectors and pictures too.
+
+    Names that people gave the clusters of a run without a label step are in each of them as a label step's are.
 
     Each holds `run_config.yaml`. Files appear whole; exporting again replaces what the last export wrote, nothing else.
 
@@ -83,6 +86,9 @@ def _csv(run: Exportable, folder: Path) -> None:
             made[f"{step.name}.label"] = "label"
         if not by_image:
             apart.append(step)
+    named = names_in_review(run)
+    if named is not None:
+        made["label"] = "label"
     often = Counter(made.values())
     sources = {source: run.shown(*source.rsplit(".", 1)) if "." in source else source for source in made}
     table = flat(run.joined([source for name, source in sources.items() if name != "id"]))
@@ -92,6 +98,8 @@ def _csv(run: Exportable, folder: Path) -> None:
     write_csv(folder / "files.csv", plain(run.files))
     for step in apart:
         write_csv(folder / f"{_stem(step)}.csv", flat(run.current(step.name)))
+    if named is not None:
+        write_csv(folder / f"{_stem_of_names(run)}.csv", flat(named))
 
 
 def _parquet(run: Exportable, folder: Path) -> None:
@@ -100,7 +108,16 @@ def _parquet(run: Exportable, folder: Path) -> None:
     for step in run.pipeline.steps[1:]:
         if step.stage.kind != "visualize":
             write_parquet(folder / f"{_stem(step)}.parquet", run.current(step.name))
+    named = names_in_review(run)
+    if named is not None:
+        write_parquet(folder / f"{_stem_of_names(run)}.parquet", named)
 
 
 def _stem(step: Step) -> str:
     return f"step_{step.name}" if step.name.lower() in ("images", "files") else step.name
+
+
+def _stem_of_names(run: Exportable) -> str:
+    """Return what the file of names is called that only people gave: as that of a label step, where no step is called so."""
+    taken = {_stem(step).casefold() for step in run.pipeline.steps}
+    return next(stem for stem in chain(["label"], (f"label_{number}" for number in count(2))) if stem not in taken)

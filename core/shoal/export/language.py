@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.export.source import Exportable, clusters_of, last
+from shoal.export.source import Exportable, clusters_of, last, names_in_review
 from shoal.export.writers import flat, rows, write_csv, write_list, write_mapping
 from shoal.names import file_part
 from shoal.pipeline import Step
@@ -37,10 +37,16 @@ def write_captions(run: Exportable, step: Step, folder: Path, *, files: bool) ->
         (place / f"{file_part(row['id'])}.txt").write_text(f"{terminal(row['caption'])}\n", encoding="utf-8")
 
 
-def write_labels(run: Exportable, step: Step, folder: Path) -> None:
-    """Write `S5_cluster_labels.csv`: cluster, label, size, reason, what else the labeller says, the cluster's keywords."""
-    labels = flat(run.current(step.name))
-    cluster, distil = clusters_of(run, step), last(run, "distil")
+def write_labels(run: Exportable, named: pa.Table, cluster: Step | None, folder: Path) -> None:
+    """Write `S5_cluster_labels.csv`: cluster, label, size, reason, what else the labeller says, the cluster's keywords.
+
+    Args:
+        run: the run.
+        named: a row a cluster: cluster, label, reason, and more.
+        cluster: the step whose clusters these are.
+        folder: that the file goes to.
+    """
+    labels, distil = flat(named), last(run, "distil")
     column = run.shown(cluster.name, "cluster") if cluster else "cluster"
     members = run.joined([column]).rename_columns(["id", "cluster"])
     sizes = members.group_by("cluster").aggregate([("id", "count")])
@@ -93,12 +99,12 @@ def write_rescues(run: Exportable, step: Step, folder: Path) -> None:
     """Write `S6_rescue_candidates.csv`: a row a noise image, by suggested cluster, the likest first; those without last."""
     table = run.current(step.name)
     caption, label = last(run, "caption"), last(run, "label")
+    names = run.current(label.name) if label else names_in_review(run)
     wanted = ["path", *([f"{caption.name}.caption"] if caption else [])]
     known = run.joined(wanted)
     known = known.take(pc.index_in(table["id"], value_set=known["id"].combine_chunks()))
     columns: dict[str, Any] = {"id": table["id"], "path": known["path"], "suggested": table["suggested"]}
-    if label:
-        names = run.current(label.name)
+    if names is not None:
         columns["label"] = names["label"].take(pc.index_in(table["suggested"], value_set=names["cluster"].combine_chunks()))
     more = flat(table)
     columns |= {name: more[name] for name in more.column_names if name not in columns}

@@ -64,9 +64,25 @@ def last(run: Exportable, kind: str) -> Step | None:
     return found[-1] if found else None
 
 
+def names_in_review(run: Exportable) -> pa.Table | None:
+    """Return the names of a run's clusters that only people gave them: cluster, label, reason, by.
+
+    None where a step names them (`current` then says what people made of that), or nobody reviewed the run.
+    """
+    return None if run.version is None or last(run, "label") else run.version_table("label")
+
+
 def clusters_of(run: Exportable, step: Step) -> Step | None:
     """Return the clusterer whose numbers a step speaks of: the one it names, else the last before it."""
     earlier = run.pipeline.steps[: run.pipeline.names.index(step.name)]
     found = [other for other in earlier if other.stage.kind == "cluster"]
     named = [other for other in found if other.name in step.sources]
     return next(reversed(named or found), None)
+
+
+def name_column(run: Exportable, cluster: Step) -> str | None:
+    """Return the column of `joined` that names a clusterer's clusters; None where nothing does."""
+    label = last(run, "label")
+    if label:
+        return run.shown(label.name, "label") if clusters_of(run, label) == cluster else None
+    return "label" if run.shown(cluster.name, "cluster") == "cluster" else None

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.export.source import Exportable, clusters_of, last, of_kind
+from shoal.export.source import Exportable, last, name_column, of_kind
 from shoal.export.writers import write_csv
 from shoal.report import Fragment, render_alone
 
@@ -59,12 +59,13 @@ def write_structural(run: Exportable, folder: Path) -> None:
 
 def _list(run: Exportable, folder: Path) -> None:
     """Write `image_clusters.csv`: images by cluster and path, noise first, as -1 sorts so."""
-    cluster, label = last(run, "cluster"), last(run, "label")
+    cluster = last(run, "cluster")
     if cluster is None:
         return
     wanted = {"cluster": run.shown(cluster.name, "cluster"), "strength": f"{cluster.name}.strength"}
-    if label and clusters_of(run, label) == cluster:
-        wanted["label"] = run.shown(label.name, "label")
+    named = name_column(run, cluster)
+    if named:
+        wanted["label"] = named
     known = run.joined(list(wanted.values()))
     files = run.files.filter(pc.equal(run.files["status"], "accepted"))
     place = pc.index_in(files["id"], value_set=known["id"].combine_chunks())

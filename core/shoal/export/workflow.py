@@ -12,11 +12,11 @@
 | `S6_rescue_candidates.csv` | noise images: suggested cluster and its label, scores, second opinion, caption |
 | `S7_confirmed_moves.json` | images that people put elsewhere: id, path, from, to (-1 is noise), label, by, at, how |
 | `S7_user_edits.log` | everything that people decided, made or undid: when, who, what |
-| `S8_organization_log.txt` | what became of each file when the run was organised, or what its organise step planned |
+| `S8_organization_log.txt` | what became of each file when the run was organised, or what its organise step would do now |
 | `run_config.yaml` | the pipeline with every option: `shoal run run_config.yaml IMAGES` makes the run again |
 
 A file is left out where the pipeline has no step for it. Where a run was reviewed, its clusters, labels and suggestions are
-those of its version.
+those of its version; names that people gave are there also where the pipeline has no step that names clusters.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoal.export.language import write_captions, write_decisions, write_keywords, write_labels, write_rescues
-from shoal.export.source import Exportable, clusters_of, last, of_kind
+from shoal.export.source import Exportable, clusters_of, last, names_in_review, of_kind
 from shoal.export.writers import rows, write_csv, write_list, write_mapping, write_vectors
 from shoal.pipeline import Step
 from shoal.text import terminal
@@ -57,8 +57,9 @@ def write_workflow(run: Exportable, folder: Path, *, caption_files: bool = True,
         write_mapping(folder / "S3_sampled_images.json", _samples(run, sample))
     if caption:
         write_captions(run, caption, folder, files=caption_files)
-    if label:
-        write_labels(run, label, folder)
+    named = run.current(label.name) if label else names_in_review(run)
+    if named is not None:
+        write_labels(run, named, clusters_of(run, label) if label else cluster, folder)
     if distil and keyword_files:
         write_keywords(run, distil, folder)
     if rescue:
@@ -68,7 +69,7 @@ def write_workflow(run: Exportable, folder: Path, *, caption_files: bool = True,
     if run.folder.exists(LOG):
         (folder / "S8_organization_log.txt").write_bytes(run.folder.read(LOG))
     elif organize:
-        _planned(run.table(organize.name), folder)
+        _planned(run.current(organize.name), folder)
 
 
 def embedding_step(run: Exportable) -> Step | None:

@@ -1,13 +1,10 @@
 """One organiser at a time under a root."""
 
 import contextlib
-import json
-import os
-import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
+from shoal import locks
 from shoal.errors import JournalError
 from shoal.names import JOURNAL_FOLDER
 
@@ -22,28 +19,12 @@ def hold(root: Path) -> Iterator[None]:
     Raises:
         JournalError: another organiser holds it; the message names its process and host.
     """
-    from filelock import FileLock, Timeout
-
     folder = root / JOURNAL_FOLDER
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise JournalError(f"{_holder(folder)} is organising {root}; wait for it to end, or stop it first") from error
-    try:
-        note = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        (folder / HOLDER).write_text(json.dumps(note), encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.hold(folder / LOCK, folder / HOLDER))
+        except locks.Held as held:
+            who = f"another organiser{f' ({held})' if str(held) else ''}"
+            raise JournalError(f"{who} is organising {root}; wait for it to end, or stop it first") from held
         yield
-    finally:
-        with contextlib.suppress(OSError):
-            (folder / HOLDER).unlink(missing_ok=True)
-        lock.release()
-
-
-def _holder(folder: Path) -> str:
-    try:
-        note = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
-        return f"another organiser (process {note['pid']} on {note['host']}, since {note['since']})"
-    except (OSError, ValueError, KeyError):
-        return "another organiser"

@@ -24,8 +24,8 @@ class Lost:
         subject: `image:<id>` or `cluster:3`, by its old number.
         why: one sentence.
         label: of the old cluster, or of the one that the image was in.
-        what: the decision about the image, or empty.
-        by, at: who decided it, and when.
+        what: the decision about the image; of a cluster `rename` where somebody named it; else empty.
+        by, at: who decided it, and when; the day on which a cluster was named stands in `why`.
     """
 
     subject: str
@@ -114,9 +114,12 @@ def carry_over(old: Old, new: Mapping[str, int], labels: pa.Table, matches: Sequ
 
 def _gone(work: _Work) -> None:
     """List the old clusters that no new one is like."""
+    told = {row["cluster"]: row for row in work.old.labels.to_pylist()}
     for number in sorted({*work.old.clusters["cluster"].to_pylist()} - work.alive):
-        why = "no cluster of the new run has enough of its images"
-        work.lost.append(Lost(f"cluster:{number}", why, work.names.get(number, "")))
+        by = told.get(number, {}).get(BY.name) or ""
+        reason = told[number]["reason"] if by else None
+        why = "; ".join(filter(None, ["no cluster of the new run has enough of its images", reason]))
+        work.lost.append(Lost(f"cluster:{number}", why, work.names.get(number, ""), "rename" if by else "", by))
 
 
 def _repeat(work: _Work) -> None:

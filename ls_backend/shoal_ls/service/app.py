@@ -6,12 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
 from shoal.errors import ShoalError, UsageError
 from shoal_ls.service.auth import Credentials
@@ -41,7 +40,7 @@ class Parts:
         metrics: figures.
         credentials: who may ask; None: everybody.
         key: that addresses of pictures are signed with.
-        picture: returns the file of an image's picture, small or large; None where there is none.
+        picture: returns the bytes of an image's picture, small or large; None where there is none.
     """
 
     backend: Backend
@@ -49,7 +48,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     credentials: Credentials | None = None
     key: bytes = b""
-    picture: Callable[[str, bool], Path | None] = lambda image, large: None
+    picture: Callable[[str, bool], bytes | None] = lambda image, large: None
 
 
 def make_app(parts: Parts) -> FastAPI:
@@ -153,7 +152,7 @@ def _add_rest(app: FastAPI, parts: Parts) -> None:
     async def picture(image: str, signature: str = "", size: str = "") -> Response:
         if not parts.key or not signed(image, signature, parts.key):
             return JSONResponse({"error": "the address of the picture is not one that was given out"}, 403)
-        file = await run_in_threadpool(parts.picture, image, size == LARGE)
-        if file is None:
+        data = await run_in_threadpool(parts.picture, image, size == LARGE)
+        if data is None:
             return JSONResponse({"error": "there is no picture of this image (any more)"}, 404)
-        return FileResponse(file, media_type="image/jpeg", headers={"Cache-Control": CACHE})
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": CACHE})

@@ -21,6 +21,11 @@ _SIGNATURE = 32
 """Hexadecimal digits of a signature: 128 bits."""
 
 
+def shared_key() -> bytes:
+    """Return the key that SHOAL_PICTURES_KEY holds; empty without."""
+    return os.environ.get(VARIABLE, "").encode()
+
+
 def pictures_key(folder: Path) -> bytes:
     """Return the key that addresses are signed with: of SHOAL_PICTURES_KEY, else of a file, made where there is none.
 
@@ -33,9 +38,8 @@ def pictures_key(folder: Path) -> bytes:
         UsageError: others may read the file, or it is empty.
         StoreError: it can't be made.
     """
-    named = os.environ.get(VARIABLE, "")
-    if named:
-        return named.encode()
+    if shared_key():
+        return shared_key()
     path = folder / KEY_FILE
     if not path.exists():
         _make_key(path)

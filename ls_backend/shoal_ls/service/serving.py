@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from shoal_ls.service.logs import configure
 from shoal_ls.service.metrics import Metrics
 from shoal_ls.service.pictures import pictures_key
 from shoal_ls.service.porting import ModelBackend, model_class
-from shoal_ls.thumbnails import FOLDER, Pictures
+from shoal_ls.thumbnails import Pictures
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -128,7 +128,7 @@ def application(options: Options, found: Credentials | None = None) -> "FastAPI"
     store = Store.open(options.out)
     state = options.state or _state(store)
     backend = _run_backend(options, store, metrics)
-    return make_app(Parts(backend, Inbox(state / INBOX), metrics, found, pictures_key(state), _pictures(store)))
+    return make_app(Parts(backend, Inbox(state / INBOX), metrics, found, pictures_key(state), Pictures(store.root).read))
 
 
 def secrets(found: Credentials | None, environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -163,15 +163,3 @@ def _state(store: Store) -> Path:
     if store.root.local is None:
         raise StoreError(f"{store.root.uri} is no local folder and can't hold the inbox; name a folder with --state")
     return store.root.local / STATE
-
-
-def _pictures(store: Store) -> Callable[[str, bool], Path | None]:
-    """Return what finds the picture of an image that `shoal review open` wrote, small or large."""
-    pictures = Pictures(store.root / FOLDER)
-
-    def find(image: str, large: bool) -> Path | None:
-        folder = pictures.root.local
-        path = folder / pictures.relative(image, large) if folder is not None else None
-        return path if path is not None and path.is_file() else None
-
-    return find

@@ -121,7 +121,7 @@ def take(run: Run, head: Head | None = None) -> Snapshot:
 
 
 def _columns(run: Run) -> list[str]:
-    return ["cluster", "strength", *(["label"] if labelling(run.record) else [])]
+    return ["cluster", "strength", *(["label"] if labelling(run.record) or run.version else [])]
 
 
 def _decided(run: Run) -> frozenset[str]:
