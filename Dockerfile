@@ -10,7 +10,8 @@ FROM ${BASE} AS build
 # Of torch, where an extra wants it: none takes the package index's (CUDA); give the index of PyTorch's CPU builds or of your CUDA.
 ARG TORCH_INDEX=
 ARG EXTRAS=cluster,fast,label-studio,postgres,structural
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# Versions are pinned by the constraints, for what builds the wheel too.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/src/constraints.txt
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:${PATH}
 WORKDIR /src
@@ -18,16 +19,17 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
 # Dependencies first: they change less often than the code, and make the layer that nodes fetch once.
 COPY pyproject.toml constraints.txt ./
-RUN if [[ -n "${TORCH_INDEX}" ]]; then pip install --constraint constraints.txt --index-url "${TORCH_INDEX}" torch torchvision; fi \
+# hadolint ignore=DL3013
+RUN if [[ -n "${TORCH_INDEX}" ]]; then pip install --index-url "${TORCH_INDEX}" torch torchvision; fi \
  && python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *(r for e in sys.argv[1].split(",") if e for r in p["optional-dependencies"][e]), sep="\n")' "${EXTRAS}" > wanted.txt \
- && pip install --constraint constraints.txt --requirement wanted.txt
+ && pip install --requirement wanted.txt
 
 COPY README.md LICENSE ./
 COPY core/ core/
 COPY plugins/ plugins/
 COPY ls_backend/ ls_backend/
 COPY configs/ configs/
-RUN pip install --constraint constraints.txt --no-deps . && pip check
+RUN pip install --no-deps . && pip check
 
 FROM ${BASE}
 # The ids are those of the chart's pods.

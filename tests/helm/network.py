@@ -17,7 +17,9 @@ class Place:
 
 def reaches(policies: list[Doc], source: Place, target: Place, port: int, protocol: str = "TCP") -> bool:
     """Tell whether policies of the namespace `ml` let a connection out of its source and into its target."""
-    return _passes(policies, source, target, "Egress", port, protocol) and _passes(policies, target, source, "Ingress", port, protocol)
+    return _passes(policies, source, target, "Egress", port, protocol) and _passes(
+        policies, target, source, "Ingress", port, protocol
+    )
 
 
 def isolated(policies: list[Doc], place: Place) -> set[str]:

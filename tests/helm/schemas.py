@@ -31,12 +31,16 @@ def validator(api: str, kind: str, version: str) -> Draft202012Validator:
     registry: Registry[Any] = Registry().with_resources([("kubernetes", contents), (definitions["$id"], contents)])
     if f"{api}/{kind}" in CRDS:
         schema: Doc = {
-            "type": "object", "required": ["metadata", "spec"], "additionalProperties": False,
+            "type": "object",
+            "required": ["metadata", "spec"],
+            "additionalProperties": False,
             "properties": {
-                "apiVersion": {}, "kind": {}, "spec": CRDS[f"{api}/{kind}"],
+                "apiVersion": {},
+                "kind": {},
+                "spec": CRDS[f"{api}/{kind}"],
                 "metadata": {"$ref": "kubernetes#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
             },
-        }  # fmt: skip
+        }
     else:
         schema = {"$ref": f"kubernetes#/$defs/{_definition(definitions, api, kind)}"}
     return Draft202012Validator(schema, registry=registry)
@@ -52,4 +56,6 @@ def _definitions(version: str) -> Doc:
 def _definition(definitions: Doc, api: str, kind: str) -> str:
     group, _, version = api.rpartition("/")
     wanted = {"group": group, "version": version, "kind": kind}
-    return next(name for name, one in definitions["$defs"].items() if wanted in one.get("x-kubernetes-group-version-kind", []))
+    return next(
+        name for name, one in definitions["$defs"].items() if wanted in one.get("x-kubernetes-group-version-kind", [])
+    )

@@ -21,7 +21,13 @@ def own(docs: list[Doc], name: str) -> Place:
 
 OUTSIDE: dict[str, Place] = {
     "stranger": Place({"app": "other"}),
-    "another release": Place({"app.kubernetes.io/instance": "two", "app.kubernetes.io/part-of": "shoal", "app.kubernetes.io/component": "ray-head"}),
+    "another release": Place(
+        {
+            "app.kubernetes.io/instance": "two",
+            "app.kubernetes.io/part-of": "shoal",
+            "app.kubernetes.io/component": "ray-head",
+        }
+    ),
     "operator": Place({}, "kuberay-system"),
     "scientist": Place({}, "data-science"),
     "prometheus": Place({}, "monitoring"),
@@ -35,32 +41,53 @@ OUTSIDE: dict[str, Place] = {
     "mlflow": Place(address="10.20.0.20"),
     "vault": Place(address="10.9.9.9"),
     "internet": Place(address="93.184.216.34"),
-}  # fmt: skip
+}
 
 OPEN = {
-    ("head", "cpu", 40000), ("cpu", "head", 6379), ("cpu", "a100", 40000), ("a100", "cpu", 12345), ("head", "head", 8265),
-    ("submitter", "head", 8265), ("operator", "head", 8265), ("scientist", "head", 8265),
-    ("prometheus", "head", 8080), ("prometheus", "cpu", 8080), ("prometheus", "a100", 8080), ("prometheus", "backend", 9090),
-    ("label studio", "backend", 9090), ("ingress", "backend", 9090), ("head", "backend", 9090),
-    ("backend", "label studio", 8080), ("head", "label studio", 8080), ("backend", "postgres", 5432), ("head", "postgres", 5432),
-    ("head", "kubernetes", 443), ("head", "vault", 8200), ("cpu", "vault", 8200), ("a100", "vault", 8200),
+    ("head", "cpu", 40000),
+    ("cpu", "head", 6379),
+    ("cpu", "a100", 40000),
+    ("a100", "cpu", 12345),
+    ("head", "head", 8265),
+    ("submitter", "head", 8265),
+    ("operator", "head", 8265),
+    ("scientist", "head", 8265),
+    ("prometheus", "head", 8080),
+    ("prometheus", "cpu", 8080),
+    ("prometheus", "a100", 8080),
+    ("prometheus", "backend", 9090),
+    ("label studio", "backend", 9090),
+    ("ingress", "backend", 9090),
+    ("head", "backend", 9090),
+    ("backend", "label studio", 8080),
+    ("head", "label studio", 8080),
+    ("backend", "postgres", 5432),
+    ("head", "postgres", 5432),
+    ("head", "kubernetes", 443),
+    ("head", "vault", 8200),
+    ("cpu", "vault", 8200),
+    ("a100", "vault", 8200),
     *((name, "s3", 443) for name in ("head", "cpu", "a100", "backend")),
     *((name, "mlflow", 443) for name in ("head", "cpu", "a100")),
     *((name, "dns", 53) for name in ("head", "cpu", "a100", "backend", "submitter")),
-}  # fmt: skip
+}
 PORTS = (22, 53, 443, 5432, 6379, 8080, 8200, 8265, 9090, 10001, 12345, 40000, 52365)
 
 
 def test_what_is_open_is_this_and_nothing_else() -> None:
-    values = {"networkPolicy": {"dashboardNamespaces": ["data-science"], "egress": [{"cidrs": ["10.9.9.9/32"], "ports": [8200]}]}}
+    values = {
+        "networkPolicy": {"dashboardNamespaces": ["data-science"], "egress": [{"cidrs": ["10.9.9.9/32"], "ports": [8200]}]}
+    }
     docs = example("air-gapped", _everything(values))
     places = {**OUTSIDE, **{each.name: Place(each.labels) for each in pods(docs)}}
     ours, ray = {each.name for each in pods(docs)}, {"head", "cpu", "a100"}
     found = {
         (source, target, port)
-        for source in places for target in places for port in PORTS
+        for source in places
+        for target in places
+        for port in PORTS
         if {source, target} & ours and reaches(policies(docs), places[source], places[target], port)
-    }  # fmt: skip
+    }
     among = {(source, target, port) for source in ray for target in ray for port in PORTS}
     assert found - among == OPEN - among
     assert found >= among
@@ -104,7 +131,10 @@ def test_without_job_backend_and_links_nothing_but_ray_is_open() -> None:
     for name, place in OUTSIDE.items():
         for port in PORTS:
             wanted = port in known.get(name, ())
-            assert (reaches(policies(docs), place, head, port) or reaches(policies(docs), head, place, port)) is wanted, (name, port)
+            assert (reaches(policies(docs), place, head, port) or reaches(policies(docs), head, place, port)) is wanted, (
+                name,
+                port,
+            )
     assert reaches(policies(docs), head, cpu, 40000)
 
 
@@ -115,9 +145,15 @@ def test_selectors_match_labels(case: str) -> None:
     for doc in docs:
         if doc["kind"] in ("Service", "Deployment", "PodDisruptionBudget", "PodMonitor"):
             asked = doc["spec"]["selector"]
-            policy = {"metadata": {}, "spec": {"podSelector": asked if doc["kind"] != "Service" else {"matchLabels": asked}, "policyTypes": ["x"]}}
+            policy = {
+                "metadata": {},
+                "spec": {"podSelector": asked if doc["kind"] != "Service" else {"matchLabels": asked}, "policyTypes": ["x"]},
+            }
             chosen = {each.name for each in found if isolated([policy], Place(each.labels))}
-            wanted = {"PodDisruptionBudget": {"head"}, "PodMonitor": {each.name for each in found if each.component in ("ray-head", "ray-worker")}}
+            wanted = {
+                "PodDisruptionBudget": {"head"},
+                "PodMonitor": {each.name for each in found if each.component in ("ray-head", "ray-worker")},
+            }
             assert chosen == wanted.get(doc["kind"], {"backend"}), doc["kind"]
 
 
@@ -141,7 +177,9 @@ def test_ports_of_services_and_monitors_are_those_of_containers() -> None:
     assert service_monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert [endpoint["port"] for endpoint in service_monitor["spec"]["endpoints"]] == ["http"]
     for name in ("head", "cpu", "a100"):
-        assert {"name": pod_monitor["spec"]["podMetricsEndpoints"][0]["port"], "containerPort": 8080} in pod(docs, name).container["ports"]
+        assert {"name": pod_monitor["spec"]["podMetricsEndpoints"][0]["port"], "containerPort": 8080} in pod(
+            docs, name
+        ).container["ports"]
 
 
 def test_air_gapped_names_nothing_outside() -> None:
@@ -160,4 +198,8 @@ def test_air_gapped_names_nothing_outside() -> None:
 
 def _hosts(text: Any) -> list[str]:
     words = str(text).split("://")
-    return [words[1].split("/")[0].split(":")[0]] if len(words) == 2 and words[0].rpartition("=")[2] in ("http", "https") else []
+    return (
+        [words[1].split("/")[0].split(":")[0]]
+        if len(words) == 2 and words[0].rpartition("=")[2] in ("http", "https")
+        else []
+    )

@@ -40,19 +40,24 @@ def test_helm_lint_has_nothing_to_say(name: str) -> None:
 
 
 def test_long_names_are_cut_and_still_fit() -> None:
-    docs = plain({"fullnameOverride": "a" * 60, "job": {"enabled": True, "images": "s3://b/i", "out": "s3://b/o", "name": "b" * 11}})
+    docs = plain(
+        {"fullnameOverride": "a" * 60, "job": {"enabled": True, "images": "s3://b/i", "out": "s3://b/o", "name": "b" * 11}}
+    )
     (job,) = of_kind(docs, "RayJob")
     assert len(job["metadata"]["name"]) == 47
 
 
-@pytest.mark.parametrize(("kind", "path"), [
-    ("RayCluster", "spec.headGroupSpec.template.spec.containers.0.volumeMount"),
-    ("RayCluster", "spec.authOptions.secret"),
-    ("RayJob", "spec.submitterPodTemplate.spec.serviceAcountName"),
-    ("Deployment", "spec.template.spec.containers.0.readinesProbe"),
-    ("NetworkPolicy", "spec.ingres"),
-    ("PodMonitor", "spec.podMetricsEndpoints.0.ports"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("RayCluster", "spec.headGroupSpec.template.spec.containers.0.volumeMount"),
+        ("RayCluster", "spec.authOptions.secret"),
+        ("RayJob", "spec.submitterPodTemplate.spec.serviceAcountName"),
+        ("Deployment", "spec.template.spec.containers.0.readinesProbe"),
+        ("NetworkPolicy", "spec.ingres"),
+        ("PodMonitor", "spec.podMetricsEndpoints.0.ports"),
+    ],
+)
 def test_the_schemas_find_a_misspelt_field(kind: str, path: str) -> None:
     doc: Doc = copy.deepcopy(of_kind(whole(), kind)[0])
     *parents, last = path.split(".")

@@ -41,27 +41,40 @@ def test_each_pod_has_the_secrets_that_it_needs_and_no_other(name: str) -> None:
 
 
 def test_secrets_are_taken_from_where_values_say() -> None:
-    docs = example("air-gapped", {
-        "storage": {"s3": {"existingSecret": "a", "accessKeyIdKey": "b", "secretAccessKeyKey": "c"}},
-        "mlflow": {"existingSecret": "d", "usernameKey": "e", "passwordKey": "f"},
-        "labelStudio": {"existingSecret": "g", "tokenKey": "h"}, "database": {"existingSecret": "i", "urlKey": "j"},
-        "backend": {"auth": {"existingSecret": "k", "usernameKey": "l", "passwordKey": "m", "picturesKeyKey": "n"}},
-        "ray": {"auth": {"existingSecret": "o"}}, "secretEnv": {"OPENAI_API_KEY": {"secret": "p", "key": "q"}},
-    })  # fmt: skip
+    docs = example(
+        "air-gapped",
+        {
+            "storage": {"s3": {"existingSecret": "a", "accessKeyIdKey": "b", "secretAccessKeyKey": "c"}},
+            "mlflow": {"existingSecret": "d", "usernameKey": "e", "passwordKey": "f"},
+            "labelStudio": {"existingSecret": "g", "tokenKey": "h"},
+            "database": {"existingSecret": "i", "urlKey": "j"},
+            "backend": {"auth": {"existingSecret": "k", "usernameKey": "l", "passwordKey": "m", "picturesKeyKey": "n"}},
+            "ray": {"auth": {"existingSecret": "o"}},
+            "secretEnv": {"OPENAI_API_KEY": {"secret": "p", "key": "q"}},
+        },
+    )
     at = {name: said["valueFrom"]["secretKeyRef"] for name, said in pod(docs, "head").env.items() if "valueFrom" in said}
     assert {name: (said["name"], said["key"]) for name, said in at.items()} == {
-        "AWS_ACCESS_KEY_ID": ("a", "b"), "AWS_SECRET_ACCESS_KEY": ("a", "c"),
-        "MLFLOW_TRACKING_USERNAME": ("d", "e"), "MLFLOW_TRACKING_PASSWORD": ("d", "f"),
-        "LABEL_STUDIO_API_KEY": ("g", "h"), "SHOAL_DATABASE": ("i", "j"),
-        "SHOAL_BACKEND_USER": ("k", "l"), "SHOAL_BACKEND_PASSWORD": ("k", "m"), "SHOAL_PICTURES_KEY": ("k", "n"),
-        "RAY_AUTH_TOKEN": ("o", "auth_token"), "OPENAI_API_KEY": ("p", "q"),
-    }  # fmt: skip
+        "AWS_ACCESS_KEY_ID": ("a", "b"),
+        "AWS_SECRET_ACCESS_KEY": ("a", "c"),
+        "MLFLOW_TRACKING_USERNAME": ("d", "e"),
+        "MLFLOW_TRACKING_PASSWORD": ("d", "f"),
+        "LABEL_STUDIO_API_KEY": ("g", "h"),
+        "SHOAL_DATABASE": ("i", "j"),
+        "SHOAL_BACKEND_USER": ("k", "l"),
+        "SHOAL_BACKEND_PASSWORD": ("k", "m"),
+        "SHOAL_PICTURES_KEY": ("k", "n"),
+        "RAY_AUTH_TOKEN": ("o", "auth_token"),
+        "OPENAI_API_KEY": ("p", "q"),
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_ray_wants_a_token_everywhere(case: str) -> None:
     docs = CASES[case]()
-    for spec in cluster_specs(docs):  # KubeRay gives it to the autoscaler, to init containers, and shows it when it asks the head
+    for spec in cluster_specs(
+        docs
+    ):  # KubeRay gives it to the autoscaler, to init containers, and shows it when it asks the head
         assert spec["authOptions"] == {"mode": "token", "secretName": "shoal-ray"}
     named = {"name": "shoal-ray", "key": "auth_token"}
     for each in pods(docs):
@@ -82,7 +95,9 @@ def test_no_variable_is_set_twice(case: str) -> None:
 
 
 def test_without_keys_the_identity_of_the_account_counts() -> None:
-    docs = example("cpu-only", {"storage": {"s3": {"existingSecret": ""}}, "serviceAccount": {"annotations": {"cloud/role": "shoal"}}})
+    docs = example(
+        "cpu-only", {"storage": {"s3": {"existingSecret": ""}}, "serviceAccount": {"annotations": {"cloud/role": "shoal"}}}
+    )
     assert not pod(docs, "head").env.keys() & S3
     accounts: list[Doc] = of_kind(docs, "ServiceAccount")
     assert [account["metadata"]["annotations"] for account in accounts] == [{"cloud/role": "shoal"}] * 2

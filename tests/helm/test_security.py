@@ -14,16 +14,22 @@ pytestmark = pytest.mark.parametrize("case", CASES)
 
 def securities(docs: list[Doc]) -> list[Doc]:
     """Return what is said of each container, the autoscaler's among them, which KubeRay makes."""
-    scalers = [spec["autoscalerOptions"]["securityContext"] for spec in cluster_specs(docs) if spec["enableInTreeAutoscaling"]]
+    scalers = [
+        spec["autoscalerOptions"]["securityContext"] for spec in cluster_specs(docs) if spec["enableInTreeAutoscaling"]
+    ]
     return [each.container["securityContext"] for each in pods(docs)] + scalers
 
 
 def test_containers_have_no_privileges_and_write_nowhere_but_in_volumes(case: str) -> None:
     for said in securities(CASES[case]()):
         assert said == {
-            "runAsNonRoot": True, "allowPrivilegeEscalation": False, "privileged": False, "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
-        }  # fmt: skip
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
 
 
 def test_pods_run_as_the_user_of_the_image(case: str) -> None:

@@ -1,9 +1,9 @@
-"""Makes `crds.json` of the definitions of KubeRay and the Prometheus operator: what the chart's own resources are checked against.
+"""Makes `crds.json` of the definitions of KubeRay and the Prometheus operator; the chart's resources are checked against it.
 
 python tests/helm/trim_crds.py KUBERAY_CHECKOUT PROMETHEUS_OPERATOR_CHECKOUT, both at the versions that SOURCES names.
 
-Pod templates of the definitions become references to Kubernetes' own schemas; every object refuses what it does not know; parts
-that the chart never uses are left out, and so refused.
+Pod templates of the definitions become references to Kubernetes' own schemas; every object refuses what it does not know;
+parts that the chart never uses are left out, and so refused.
 """
 
 import json
@@ -14,7 +14,11 @@ from typing import Any
 import yaml
 
 SOURCES = {
-    "kuberay": ("ray-project/kuberay v1.7.0, Apache-2.0", "helm-chart/kuberay-operator/crds", ["ray.io_rayclusters", "ray.io_rayjobs"]),
+    "kuberay": (
+        "ray-project/kuberay v1.7.0, Apache-2.0",
+        "helm-chart/kuberay-operator/crds",
+        ["ray.io_rayclusters", "ray.io_rayjobs"],
+    ),
     "prometheus": (
         "prometheus-operator/prometheus-operator v0.93.0, Apache-2.0",
         "example/prometheus-operator-crd",
@@ -28,9 +32,21 @@ KUBERNETES = {
 }
 LISTS = {"env": "io.k8s.api.core.v1.EnvVar", "volumeMounts": "io.k8s.api.core.v1.VolumeMount"}
 UNUSED = {
-    "headService", "envFrom", "gcsFaultToleranceOptions", "historyServerOptions", "networkPolicy", "tlsOptions", "upgradeStrategy",
-    "deletionStrategy", "ingressOptions", "oauth2", "authorization", "tlsConfig", "scrapeClass", "status",
-}  # fmt: skip
+    "headService",
+    "envFrom",
+    "gcsFaultToleranceOptions",
+    "historyServerOptions",
+    "networkPolicy",
+    "tlsOptions",
+    "upgradeStrategy",
+    "deletionStrategy",
+    "ingressOptions",
+    "oauth2",
+    "authorization",
+    "tlsConfig",
+    "scrapeClass",
+    "status",
+}
 KEPT = ("type", "enum", "required", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "items")
 
 
@@ -55,7 +71,9 @@ def trimmed(schema: dict[str, Any]) -> dict[str, Any]:
     if "items" in kept:
         kept["items"] = trimmed(kept["items"])
     if "properties" in schema:
-        kept["properties"] = {name: _property(name, part) for name, part in schema["properties"].items() if name not in UNUSED}
+        kept["properties"] = {
+            name: _property(name, part) for name, part in schema["properties"].items() if name not in UNUSED
+        }
         kept["additionalProperties"] = False
     elif "additionalProperties" in schema:
         kept["additionalProperties"] = trimmed(schema["additionalProperties"])
