@@ -29,9 +29,11 @@ SCHEMA: Doc = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="
 def parsed(line: list[str]) -> dict[str, Any]:
     """Return the arguments as `shoal` reads them; an option that it does not have raises."""
     assert line[0] == "shoal"
-    group: Any = get_command(build(line[1:2]))
-    context = group.make_context("shoal", line[1:])
-    name, command, rest = group.resolve_command(context, line[1:])
+    name, command, rest, context = "shoal", get_command(build(line[1:2])), line[1:], None
+    while hasattr(command, "resolve_command"):  # a group, as `shoal` and `shoal review` are
+        group: Any = command
+        context = group.make_context(name, rest, parent=context)
+        name, command, rest = group.resolve_command(context, rest)
     found: dict[str, Any] = command.make_context(name, rest, parent=context).params
     return found
 
