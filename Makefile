@@ -29,11 +29,12 @@ $(VENV)/.installed-review: $(VENV)/.installed
 	$(PIP) -e ".[label-studio]"
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml constraints.txt .ci/install_helm.py | $(BIN)/python
 	@echo "setting up $(VENV) with what the tests need (some minutes the first time)"
 	$(PIP) "torch==2.13.0"
 	$(PIP) -e ".[dev,cluster,fast,label-studio,openai,structural,texts,timm,transformers]"
 	@.ci/system-packages
+	$(BIN)/python .ci/install_helm.py $(BIN)
 	@$(COMPILE)
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-review
 
