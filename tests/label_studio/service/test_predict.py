@@ -57,6 +57,15 @@ def test_doubt_of_a_task_is_the_score_turned_round(client: TestClient, run: Run)
     assert ask(client, [task], CLUSTER_CONFIG)[0]["score"] == 0.75
 
 
+def test_a_task_that_shows_the_numbers_of_other_clusters_gets_no_prediction(client: TestClient, run: Run) -> None:
+    images = members(run)[0]
+    other, same = (cluster_task(run, 0, images, shoal_base=base) for base in ("3-0123456789ab", "0"))
+    refused, predicted = ask(client, [other, same], CLUSTER_CONFIG)
+    assert refused["result"] == []
+    assert "`shoal review open` brings it up to date" in refused["reason"]
+    assert regions(predicted)["verdict"] == {"choices": ["accept"]}
+
+
 def test_number_of_results_equals_number_of_tasks_in_order_and_broken_ones_are_empty(client: TestClient, run: Run) -> None:
     clusters = members(run)
     tasks: list[Any] = [
