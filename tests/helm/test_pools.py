@@ -108,7 +108,25 @@ def test_a_job_uses_the_cluster_that_stays_or_brings_its_own() -> None:
     assert of_kind(docs, "RayCluster") == []
     assert own["spec"]["shutdownAfterJobFinishes"] is True
     assert "clusterSelector" not in own["spec"]
-    assert own["spec"]["rayClusterSpec"] == of_kind(plain(), "RayCluster")[0]["spec"]
+    staying = dict(of_kind(plain(), "RayCluster")[0]["spec"])
+    assert staying.pop("upgradeStrategy") == {"type": "Recreate"}  # KubeRay takes it of a cluster alone, of no job's
+    assert own["spec"]["rayClusterSpec"] == staying
+
+
+def test_jobs_and_recipes_leave_the_cluster_that_stays_alone() -> None:
+    """Whatever changes its pods ends the jobs that run there."""
+    more = {"job": {"enabled": True, "images": "s3://b/i", "out": "s3://b/o"}}
+    recipes = {name: {"recipes": {f"{name}.yaml": "shoal: 1"}} for name in ("one", "two")}
+    (alone,), (busy,) = (of_kind(plain(values), "RayCluster") for values in ({}, more))
+    (one,), (two,) = (of_kind(plain(values), "RayCluster") for values in recipes.values())
+    assert alone == busy == one == two
+
+
+def test_the_autoscaler_alone_says_how_many_pods_there_are() -> None:
+    scaled = plain({"ray": {"autoscaling": {"enabled": True}}, "networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1/32"]}}})
+    assert "replicas" not in groups(scaled)["cpu"]  # an upgrade would set it back
+    assert (groups(scaled)["cpu"]["minReplicas"], groups(scaled)["cpu"]["maxReplicas"]) == (0, 8)
+    assert groups(plain())["cpu"]["replicas"] == 2
 
 
 def test_recipes_lie_where_the_job_looks() -> None:

@@ -38,7 +38,6 @@ UNUSED = {
     "historyServerOptions",
     "networkPolicy",
     "tlsOptions",
-    "upgradeStrategy",
     "deletionStrategy",
     "ingressOptions",
     "oauth2",

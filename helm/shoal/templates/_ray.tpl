@@ -26,7 +26,9 @@ workerGroupSpecs:
 
 {{- define "shoal.rayWorkers" -}}
 - groupName: {{ .name }}
+  {{- if not .root.Values.ray.autoscaling.enabled }}{{/* else the autoscaler owns it */}}
   replicas: {{ .group.replicas }}
+  {{- end }}
   minReplicas: {{ .group.minReplicas }}
   maxReplicas: {{ .group.maxReplicas }}
   rayStartParams:
@@ -94,10 +96,6 @@ volumeMounts:
 metadata:
   labels:
     {{- include "shoal.labels" . | nindent 4 }}
-  {{- if $values.recipes }}
-  annotations:
-    shoal/recipes: {{ toYaml $values.recipes | sha256sum }}
-  {{- end }}
 spec:
   serviceAccountName: {{ include "shoal.fullname" .root }}{{ if $head }}-head{{ end }}
   automountServiceAccountToken: false
@@ -135,11 +133,9 @@ spec:
     {{- if and $head $values.ray.autoscaling.enabled }}
     {{- include "shoal.autoscalerVolumes" . | nindent 4 }}
     {{- end }}
-    {{- if $values.recipes }}
     - name: recipes
       configMap:
         name: {{ include "shoal.fullname" .root }}-recipes
-    {{- end }}
     {{- include "shoal.claims" .root | nindent 4 }}
 {{- end -}}
 
@@ -199,11 +195,9 @@ spec:
       mountPath: /home/shoal
     - name: shared-mem
       mountPath: /dev/shm
-    {{- if .root.Values.recipes }}
     - name: recipes
       mountPath: /etc/shoal/recipes
       readOnly: true
-    {{- end }}
     {{- include "shoal.claimMounts" .root | nindent 4 }}
 {{- end -}}
 
