@@ -12,7 +12,7 @@ COMPILE := $(BIN)/python -W ignore -c "import umap"
 # Tests run side by side. The fast ones have a thread each: more threads than cores wait for each other. The slow ones start
 # processes, which choose theirs as they do for users; those that share runs and servers stay together (tests/conftest.py).
 FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
-SLOW := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=15
+SLOW := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 .PHONY: demo review-demo test test-vllm lint check docs bench clean
 

@@ -24,30 +24,41 @@ with contextlib.suppress(ModuleNotFoundError):  # the environment of vLLM has no
     settings.load_profile("patient")
 
 
-SHARED = ("label_studio", "ray_cluster")
-"""Fixtures that are made once for several files."""
+SHARED = {
+    "tests/label_studio/": "label_studio",
+    "tests/end_to_end/test_review_": "label_studio",
+    "tests/runner/": "ray_cluster",
+}
+"""Files, by how their paths begin, that share a fixture which is costly to make."""
 
 LONGEST = ("tests/benchmarks/test_benchmarks.py", "tests/docs/test_blocks.py", "label_studio", "ray_cluster")
 """Groups of slow tests that take minutes. They begin, so that at the end no worker is alone for long."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def group_of(nodeid: str) -> str:
+    """Return what the slow tests are called that stay on a worker with this one: those of its file, or of several."""
+    file = nodeid.partition("::")[0]
+    return next((group for start, group in SHARED.items() if file.startswith(start)), file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep slow tests together on a worker (`--dist loadgroup`) that share what is costly to make.
-
-    These are the tests of a file, for its own runs, and those of all files that want the same server or cluster.
-    """
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    shared = {item.path: name for name in SHARED for item in slow if name in getattr(item, "fixturenames", ())}
-    for item in slow:
-        group = shared.get(item.path, item.path.relative_to(ROOT).as_posix())
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=_place)
+    """Put the longest groups of slow tests first."""
+    order = {group: place for place, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), 9) if item.get_closest_marker("slow") else 9)
 
 
-def _place(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    return LONGEST.index(group.args[0]) if group and group.args[0] in LONGEST else len(LONGEST)
+@pytest.hookimpl(optionalhook=True)  # the environment of vLLM has no xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Hand groups to workers where files would be handed out: `--dist loadgroup` of xdist 3.8 does nothing on pytest 9."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -91,10 +91,10 @@ def test_a_head_is_trained_by_itself_after_enough_decisions_and_served(
         make_version(run)
         wait_until(lambda: Heads(run.store, run.id).records() != [], 90)
         (record,) = Heads(run.store, run.id).records()
-        wait_until(lambda: (current_head(run.store, run.id) is not None) == record.better)  # it follows the record
+        wait_until(lambda: (current_head(run.store, run.id) is not None) == record.better)  # it is put up after its record
         head = current_head(run.store, run.id)
         wanted = model_version(run.look(), head.version if head else "")
-        wait_until(lambda: client.post("/setup", json={}).json()["model_version"] == wanted, 30)
+        wait_until(lambda: client.post("/setup", json={}).json()["model_version"] == wanted)
         assert wanted != before
 
 
