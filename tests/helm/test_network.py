@@ -112,6 +112,7 @@ def test_every_pod_is_closed_in_both_directions(case: str) -> None:
         assert isolated(policies(docs), Place(each.labels)) == {"Ingress", "Egress"}
     (deny,) = (policy for policy in policies(docs) if policy["metadata"]["name"].endswith("-deny"))
     assert not {"ingress", "egress"} & deny["spec"].keys()
+    assert all(isolated([deny], Place(each.labels)) == {"Ingress", "Egress"} for each in pods(docs))
     for policy in policies(docs):  # an empty list of peers would mean everybody
         for rule in [*(policy["spec"].get("ingress") or []), *(policy["spec"].get("egress") or [])]:
             assert rule.get("to") or rule.get("from")
