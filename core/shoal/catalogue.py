@@ -252,8 +252,7 @@ class Run:
         made = self._step(step)
         answer = self._drawn(made) or self._answer(made)
         files = answer.files
-        local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
-        return answer.read(), local
+        return answer.read(), files.fetched() if files.names() else None
 
     def _drawn(self, made: StepRecord) -> TableStore | None:
         """Return where a drawing of the run's version is kept, drawn now if it was not yet; None for one of no clusters."""

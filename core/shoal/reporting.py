@@ -1,7 +1,6 @@
 """Gathers what a run's report shows and has it written."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,13 +13,15 @@ from shoal.reviewing.carry import candidate
 from shoal.reviewing.history import history, title
 
 
-def write_report(run: Run) -> Path:
-    """Write `report.html` of a run and return its path.
+def write_report(run: Run) -> str:
+    """Write `report.html` of a run into its folder and return the path or URI.
 
     Raises:
-        StoreError: the store is not on a local disk, or can't be written.
+        StoreError: the store can't be written.
     """
-    return write(run.folder.local_or_raise("a report"), gather(run))
+    with run.folder.filled() as folder:
+        page = write(folder, gather(run))
+    return run.folder.place(page.name)
 
 
 def gather(run: Run) -> Report:
