@@ -1,9 +1,10 @@
-"""A whole cluster: one Ray head with token auth, an S3 server, a third-party plugin; by `ray job submit` and `shoal submit`."""
+"""A whole cluster: a Ray head with token auth, an S3 server and a third-party plugin, used by both kinds of submit."""
 
 import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 import shoal as package
 from shoal.runner import RunOptions
+from tests.docs.pages import blocks
 from tests.loopback_s3 import Bucket, serve
 from tests.packages.conftest import HERE as PACKAGES
 from tests.packages.conftest import pip
@@ -37,6 +39,9 @@ steps:
   - use: embed.brightness
 """
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""Who runs tests in the background ignores Ctrl-C, and so would what they start."""
+
 SECRET = "a-secret-that-must-not-be-seen"
 
 
@@ -168,20 +173,40 @@ def test_plain_ray_job_submit(head: Head, bucket: Bucket, photos: Path, local: p
     assert check_tables(out, local).record.job == "plain"
 
 
+def test_the_page_is_followed_word_by_word(head: Head, bucket: Bucket, photos: Path, tmp_path: Path) -> None:
+    """Every block of docs/cluster.md that needs a cluster, in the order of the page; the plugin is one of tests/packages."""
+    (tmp_path / "token").write_text(head.token.read_text())
+    (tmp_path / "bright.yaml").write_text(BRIGHT)
+    shutil.copytree(ROOT / "ray_jobs", tmp_path / "ray_jobs")
+    shutil.copytree(PACKAGES / "good", tmp_path / "my-plugin")
+    found = [block for block in blocks(ROOT / "docs" / "cluster.md") if block.said == "not run (cluster: tests/submitting)"]
+    assert len(found) == 4
+    for block in found:
+        text = block.text.replace("http://head:8265", head.address)
+        text = re.sub(
+            r"s3://bucket/(\w+)", lambda name: shlex.quote(bucket.uri({"photos": "in"}.get(name[1], name[1]))), text
+        )
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
+            env={**head.environment, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, f"docs/cluster.md:{block.line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert package.open(bucket.uri("out")).record.accepted == PHOTOS
+    assert package.open(bucket.uri("bright")).table("embed").num_rows == PHOTOS
+
+
 def test_a_plugin_travels(head: Head, bucket: Bucket, photos: Path, tmp_path: Path) -> None:
     """A pipeline file and a package that only the submitter has; secrets go by name and are never shown."""
     pip("wheel", "--wheel-dir", str(tmp_path), str(PACKAGES / "good"))
-    (tmp_path / "bright.yaml").write_text(BRIGHT)
-    out = bucket.uri("bright")
     (wheel,) = tmp_path.glob("*.whl")
-    done = head.submit(
-        str(tmp_path / "bright.yaml"), bucket.uri("in"), "--out", out, "--plugin", str(wheel), "--env", "MY_TOKEN", "--follow",
-        MY_TOKEN=SECRET,
-    )  # fmt: skip
+    (tmp_path / "bright.yaml").write_text(BRIGHT)
+    out = bucket.uri("secret")
+    words = [str(tmp_path / "bright.yaml"), bucket.uri("in"), "--out", out, "--plugin", str(wheel), "--env", "MY_TOKEN"]
+    done = head.submit(*words, "--follow", MY_TOKEN=SECRET)
     assert "safer" in done.stderr
     run = package.open(out)
     assert run.table("embed").num_rows == PHOTOS
-    files = pafs.FileSelector("cluster/bright", recursive=True)
+    files = pafs.FileSelector("cluster/secret", recursive=True)
     kept = [info.path for info in bucket.filesystem.get_file_info(files) if info.is_file]
     assert kept
     assert not [path for path in kept if SECRET.encode() in bucket.filesystem.open_input_file(path).read()]
@@ -214,10 +239,10 @@ def test_refusals_are_one_sentence(head: Head, bucket: Bucket, tmp_path: Path) -
 def test_ctrl_c_leaves_the_job(head: Head, bucket: Bucket, photos: Path, tmp_path: Path) -> None:
     """The first Ctrl-C while following: how to go on and how to stop; the job goes on until somebody stops it."""
     words = ["submit", "quickstart", bucket.uri("in"), "--out", bucket.uri("left"), "--force", "embed"]
+    command = [sys.executable, "-c", f"{HEARS}; from shoal.cli import main; main()", *words, "--follow"]
     follower = subprocess.Popen(
-        [sys.executable, "-m", "shoal", *words, "--follow", "--address", head.address, "--token-file", str(head.token)],
+        [*command, "--address", head.address, "--token-file", str(head.token)],
         env=head.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert follower.stderr is not None
     told = follower.stderr.readline()

@@ -73,8 +73,17 @@ def submit(
         missing = "PIPELINE" if pipeline is None else "IMAGES"
         raise UsageError(f"missing argument '{missing}'; `shoal submit --help` shows how")
     options = [*(("--preset", preset) if preset else ()), *(word for step in force or [] for word in ("--force", step))]
-    lists = [tuple(given or ()) for given in (plugin, env, shared)]
-    wanted = Submission(pipeline, images, out_, tuple(set_ or ()), tuple(options), *lists, pack=pack)
+    wanted = Submission(
+        pipeline,
+        images,
+        out_,
+        overrides=tuple(set_ or ()),
+        options=tuple(options),
+        plugins=tuple(plugin or ()),
+        variables=tuple(env or ()),
+        shared=tuple(shared or ()),
+        pack=pack,
+    )
     _warn(wanted)
     job = send(cluster, wanted)
     if follow:

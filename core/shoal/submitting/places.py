@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from shoal.errors import UsageError
 from shoal.sources import absolute, is_local
 
-SECRET = re.compile(r"(^|_)(access_?key|secret|token|password|credential)s?($|_)", re.IGNORECASE)
+SECRET = re.compile(r"access_?key|secret|token|password|credential", re.IGNORECASE)
 
 
 def is_this_machine(host: str) -> bool:

@@ -1,0 +1,71 @@
+"""What goes to the cluster, and how an end there is an end here."""
+
+import pytest
+
+from shoal.errors import UsageError
+from shoal.submitting import Cluster
+from shoal.submitting.cluster import Job
+from shoal.submitting.following import ended
+from shoal.submitting.job import Submission, submit
+
+NOWHERE = Cluster("http://head.invalid:8265")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "exit", "said"),
+    [
+        ("SUCCEEDED", 0, "", 0, ""),
+        ("FAILED", 1, "", 1, "failed"),
+        ("FAILED", 2, "", 2, "failed"),
+        ("FAILED", 137, "", 1, "was killed (code 137)"),
+        ("FAILED", -9, "", 1, "was killed (code -9)"),
+        ("STOPPED", None, "", 1, "was stopped"),
+        (
+            "FAILED",
+            None,
+            "Traceback\nERROR: no matching distribution found for x\nmore",
+            1,
+            "never began: ERROR: no matching",
+        ),
+        ("FAILED", None, "", 1, "Ray does not say why"),
+    ],
+)
+def test_ends(status: str, code: int | None, message: str, exit: int, said: str) -> None:
+    end = ended(Job("shoal-1", status, message=message, code=code))
+    assert end.code == exit
+    assert said in end.said
+    assert "\n" not in end.said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Submission("quickstart", "photos", "s3://b/out"), "IMAGES photos lies on this machine"),
+        (Submission("quickstart", "s3://b/in", "out"), "--out out lies on this machine"),
+        (Submission("quickstrat", "s3://b/in", "s3://b/out"), "did you mean 'quickstart'"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", overrides=("cluster.nothing=1",)), "nothing"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", variables=("SHOAL_NOT_SET",)), "export it first"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", variables=("KEY=hunter2",)), "takes the name"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", plugins=("./nowhere",)), "does not exist"),
+        (Submission("quickstart", "s3://b/in?secret_key=hunter2", "s3://b/out"), "secret_key"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_sent(wanted: Submission, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        submit(NOWHERE, wanted)
+    assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "ftp://head"])
+def test_an_address_of_another_protocol_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of a job server"):
+        Cluster.named(address)
+
+
+def test_the_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    with pytest.raises(UsageError, match="--address"):
+        Cluster.named(None)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "head:8265/")
+    assert Cluster.named(None).address == "http://head:8265"
