@@ -11,6 +11,7 @@ from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
 from shoal.report import Figure, Fragment, Judgement, Report, write
 from shoal.reviewing.carry import candidate
 from shoal.reviewing.history import history, title
+from shoal.sources import is_local
 
 
 def write_report(run: Run) -> str:
@@ -141,7 +142,7 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
         commands.append(f"shoal review carry {where} --from {earlier.id}")
     if run.record.rejected:
         commands.append(f"shoal rejected {where}")
-    if clustering(run.record) is not None:
+    if clustering(run.record) is not None and is_local(run.record.source):  # objects are not moved
         accept = " --accept-rescues" if counts(run, clusters_table(run))[1] and rescuing(run.record) is not None else ""
         commands.append(f"shoal organize {where} --to sorted/{accept} --dry-run")
     return [*commands, f"shoal export {where} --as csv --to files/"]
