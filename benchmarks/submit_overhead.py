@@ -2,9 +2,9 @@
 
     python benchmarks/submit_overhead.py [--quick] [--rounds 5]
 
-One Ray head on this machine, token auth on. The clock runs from the start of the command to the moment at which the stage of a
-little package gets its first batch: it writes the time into a file. The first `shoal submit` installs the wheel on the node
-and is told by itself; the others find it there, as the bare one finds the shoal of the node.
+One Ray head on this machine, token auth on. The clock runs from the start of the command to the moment at which the stage of
+a little package gets its first batch: it writes the time into a file. The first `shoal submit` installs the wheel on the
+node and is told by itself; the others find it there, as the bare one finds the shoal of the node.
 """
 
 import argparse

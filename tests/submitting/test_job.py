@@ -1,12 +1,15 @@
 """What goes to the cluster, and how an end there is an end here."""
 
+from pathlib import Path
+
 import pytest
 
 from shoal.errors import UsageError
 from shoal.submitting import Cluster
 from shoal.submitting.cluster import Job
 from shoal.submitting.following import ended
-from shoal.submitting.job import Submission, submit
+from shoal.submitting.job import Submission, _environment, submit
+from shoal.submitting.packing import Wheel
 
 NOWHERE = Cluster("http://head.invalid:8265")
 
@@ -55,6 +58,23 @@ def test_what_is_wrong_is_told_before_anything_is_sent(wanted: Submission, said:
         submit(NOWHERE, wanted)
     assert said in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_wheels_are_modules_and_with_requirements_pip_s(tmp_path: Path) -> None:
+    """Ray installs modules by themselves; beside a requirement, pip must see shoal, or it would fetch another package."""
+    own, brother = Wheel("shoal-1+h0-py3-none-any.whl", b"a"), Wheel("my-1+h1-py3-none-any.whl", b"b")
+    for requirements in ([], ["their-plugin==1.0"]):
+        folder = tmp_path / str(len(requirements))
+        (folder / "job").mkdir(parents=True)
+        made = _environment([own, brother], requirements, {"KEY": "v"}, folder)
+        assert made.pop("env_vars") == {"KEY": "v"}
+        if requirements:
+            here = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"
+            assert made.pop("pip") == [f"{here}/{own.name}", f"{here}/{brother.name}", *requirements]
+            assert sorted(path.name for path in Path(made.pop("working_dir")).iterdir()) == [brother.name, own.name]
+        else:
+            assert [Path(path).read_bytes() for path in made.pop("py_modules")] == [b"a", b"b"]
+        assert made == {}
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "ftp://head"])
