@@ -19,6 +19,7 @@ import pytest
 
 import shoal as package
 from shoal.runner import RunOptions
+from shoal.submitting import Cluster, follow
 from tests.docs.pages import blocks
 from tests.loopback_s3 import Bucket, serve
 from tests.packages.conftest import HERE as PACKAGES
@@ -66,6 +67,12 @@ class Head:
         assert self.token.read_text() not in done.stdout + done.stderr
         return done
 
+    def warm(self) -> None:
+        """Wait until the head takes jobs: its server listens before its agent is up, and `ray job submit` fails till then."""
+        cluster = Cluster(self.address, str(self.token))
+        name = cluster.submit("true", {}, {}, "first")
+        assert follow(cluster, name, print).code == 0
+
     def submit(self, *words: str, code: int = 0, **more: str) -> "subprocess.CompletedProcess[str]":
         named = ["--address", self.address, "--token-file", str(self.token)]
         return self.call("submit", *words, *named, code=code, **more)
@@ -107,7 +114,9 @@ def head(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         process = subprocess.Popen([*RAY, *words.split()], env=own, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_for(dashboard, process, folder / "ray.log")
-            yield Head(f"http://127.0.0.1:{dashboard}", token, environment, folder)
+            made = Head(f"http://127.0.0.1:{dashboard}", token, environment, folder)
+            made.warm()
+            yield made
         finally:
             stop(process)
             shutil.rmtree(temporary, ignore_errors=True)

@@ -21,9 +21,7 @@ TokenFile = Annotated[
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(
-        epilog="Example: shoal submit quickstart s3://bucket/in --out s3://bucket/out --address http://head:8265 --follow"
-    )(submit)
+    app.command(epilog="Example: shoal submit quickstart s3://b/in --out s3://b/out --address http://head:8265")(submit)
 
 
 def submit(
