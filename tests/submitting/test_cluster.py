@@ -68,7 +68,7 @@ class Head:
         return done
 
     def warm(self) -> None:
-        """Wait until the head takes jobs: its server listens before its agent is up, and `ray job submit` fails till then."""
+        """Wait until the head takes jobs: its server listens before its agent is up, and `ray job submit` fails."""
         cluster = Cluster(self.address, str(self.token))
         name = cluster.submit("true", {}, {}, "first")
         assert follow(cluster, name, print).code == 0

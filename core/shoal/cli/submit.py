@@ -21,7 +21,7 @@ TokenFile = Annotated[
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: shoal submit quickstart s3://b/in --out s3://b/out --address http://head:8265")(submit)
+    app.command(epilog="Example: shoal submit quickstart s3://b/in --out s3://b/out --follow")(submit)
 
 
 def submit(
