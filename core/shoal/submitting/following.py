@@ -13,6 +13,9 @@ PAUSE = 0.5
 PATIENCE = 120.0
 """Seconds for which a job server may be silent: a head that is being replaced."""
 
+WAITING = 15.0
+"""Seconds after which a follower is told that a job has not begun."""
+
 CODES = (0, 1, 2)
 """Exit codes of `shoal run`; any other is Ray's or the system's."""
 
@@ -86,17 +89,28 @@ class _Heard:
     def __init__(self, hear: Callable[[str], None]) -> None:
         self.hear = hear
         self.passed = 0
+        self.began = time.monotonic()
+        self.told = False
 
     def catch_up(self, cluster: Cluster, job: Job) -> None:
         if job.status == "PENDING":
+            self._tell_waiting(job)
             return
         try:
             text = cluster.logs(job.id)
         except UnansweredError:
             raise
-        except ClusterError:  # the agent that has the log is not up yet, or its node is gone
+        except ClusterError as error:  # the agent that has the log is not up yet, or its node is gone
+            if job.over:
+                self.hear(f"the log of job {job.id} can't be had: {error}")
             return
         whole = text if job.over else text[: text.rfind("\n") + 1]
         for line in whole[self.passed :].splitlines():
             self.hear(line)
         self.passed = max(self.passed, len(whole))
+
+    def _tell_waiting(self, job: Job) -> None:
+        """Say once why a job does not begin: packages are being installed, or no node has room."""
+        if not self.told and time.monotonic() - self.began > WAITING:
+            self.told = True
+            self.hear(f"job {job.id} waits: {' '.join(job.message.split())[:300]}")
