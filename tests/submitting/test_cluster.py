@@ -18,6 +18,7 @@ import pyarrow.fs as pafs
 import pytest
 
 import shoal as package
+from shoal.catalogue import runs
 from shoal.runner import RunOptions
 from shoal.submitting import Cluster, follow
 from tests.docs.pages import blocks
@@ -30,7 +31,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = 24
-SMALL = ("cluster.min_cluster_size=3", "cluster.min_samples=2", "reduce.layouts=1")
 STEPS = ("embed", "reduce", "cluster", "label", "sample")
 BRIGHT = """
 shoal: 1
@@ -128,7 +128,7 @@ def local(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> package.Run
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_MLFLOW", "off")
         out = tmp_path_factory.mktemp("local") / "out"
-        return package.run("quickstart", photos, out, overrides=SMALL, options=RunOptions(where="local"))
+        return package.run("quickstart", photos, out, options=RunOptions(where="local"))
 
 
 def check_tables(out: str, local: package.Run) -> package.Run:
@@ -143,14 +143,10 @@ def check_tables(out: str, local: package.Run) -> package.Run:
     return run
 
 
-def settings() -> list[str]:
-    return [word for text in SMALL for word in ("--set", text)]
-
-
 def test_shoal_submit_follows_to_the_end(head: Head, bucket: Bucket, photos: Path, local: package.Run) -> None:
-    """The wheel of this shoal travels; the second time everything is there, and nothing is computed."""
+    """The wheel of this shoal travels, runs, and is what the record names; store and cluster tell how the job stands."""
     out = bucket.uri("submitted")
-    done = head.submit("quickstart", bucket.uri("in"), "--out", out, *settings(), "--follow", "--json")
+    done = head.submit("quickstart", bucket.uri("in"), "--out", out, "--follow", "--json")
     told = json.loads(done.stdout)
     assert (told["status"], told["code"]) == ("SUCCEEDED", 0)
     assert f"{PHOTOS} of {PHOTOS} files accepted" in done.stderr
@@ -162,28 +158,13 @@ def test_shoal_submit_follows_to_the_end(head: Head, bucket: Bucket, photos: Pat
     assert (seen["state"], seen["job"]) == ("done", told["job"])
     jobs = json.loads(head.call("status", "--address", head.address, "--token-file", str(head.token), "--json").stdout)
     assert jobs[-1]["metadata"]["shoal.out"] == out
-    head.submit("quickstart", bucket.uri("in"), "--out", out, *settings(), "--follow")
-    assert {step.computed for step in package.open(out).record.steps} == {0}
 
 
-def test_plain_ray_job_submit(head: Head, bucket: Bucket, photos: Path, local: package.Run) -> None:
-    """What the docs show first: `ray_jobs/run.py` with the shoal that the cluster has."""
-    out = bucket.uri("plain")
-    environment = {**head.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(head.token)}
-    words = ["run.py", "quickstart", bucket.uri("in"), "--out", out, *settings()]
-    command = [*RAY, "job", "submit", "--no-wait", "--submission-id", "plain", "--address", head.address]
-    done = subprocess.run(
-        [*command, "--working-dir", str(ROOT / "ray_jobs"), "--", "python", *words],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    followed = head.submit("--follow-job", "plain")
-    assert f"{PHOTOS} of {PHOTOS} files accepted" in followed.stdout
-    assert check_tables(out, local).record.job == "plain"
+def test_the_page_is_followed_word_by_word(head: Head, bucket: Bucket, local: package.Run, tmp_path: Path) -> None:
+    """Every block of docs/cluster.md that needs a cluster, in the order of the page; the plugin is one of tests/packages.
 
-
-def test_the_page_is_followed_word_by_word(head: Head, bucket: Bucket, photos: Path, tmp_path: Path) -> None:
-    """Every block of docs/cluster.md that needs a cluster, in the order of the page; the plugin is one of tests/packages."""
+    Plain `ray job submit` runs first, with the shoal that the cluster has; `shoal submit` finds all of it there.
+    """
     (tmp_path / "token").write_text(head.token.read_text())
     (tmp_path / "bright.yaml").write_text(BRIGHT)
     shutil.copytree(ROOT / "ray_jobs", tmp_path / "ray_jobs")
@@ -200,7 +181,12 @@ def test_the_page_is_followed_word_by_word(head: Head, bucket: Bucket, photos: P
             env={**head.environment, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == 0, f"docs/cluster.md:{block.line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert package.open(bucket.uri("out")).record.accepted == PHOTOS
+    last = check_tables(bucket.uri("out"), local)
+    first, second = runs(last.store)
+    assert first.job.startswith("raysubmit_")
+    assert first.step("embed").computed == PHOTOS  # type: ignore[union-attr]
+    assert second.job.startswith("shoal-")
+    assert {step.computed for step in second.steps} == {0}
     assert package.open(bucket.uri("bright")).table("embed").num_rows == PHOTOS
 
 
