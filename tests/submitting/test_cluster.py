@@ -241,7 +241,9 @@ def test_ctrl_c_leaves_the_job(head: Head, bucket: Bucket, photos: Path, tmp_pat
     )  # fmt: skip
     assert follower.stderr is not None
     told = follower.stderr.readline()
-    name = re.match(r"JOB (\S+):", told)[1]  # type: ignore[index]
+    named = re.match(r"JOB (\S+):", told)
+    assert named, told
+    name = named[1]
     follower.send_signal(signal.SIGINT)
     _, rest = follower.communicate(timeout=30)
     assert follower.returncode == 1

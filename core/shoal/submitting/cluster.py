@@ -1,5 +1,6 @@
 """The job server of a Ray cluster, with its refusals in one sentence each."""
 
+import logging
 import os
 import re
 import socket
@@ -19,6 +20,9 @@ ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 DEFAULT_TOKEN = Path("~/.ray/auth_token")
+TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging")
+"""Loggers of Ray that tell of each upload."""
+
 CONNECT_SECONDS = 5.0
 AGENT_SECONDS = 60.0
 """The job server listens some seconds before the agent of its node, which takes jobs, is up."""
@@ -94,6 +98,8 @@ class Cluster:
             from ray.job_submission import JobSubmissionClient
         except ImportError as error:
             raise UsageError("jobs need Ray's job client: pip install 'shoal[cluster]'") from error
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._knock()
         with _without(ADDRESS_VARIABLES), self._refusals():
             client = JobSubmissionClient(self.address, headers=self._headers() or None)
