@@ -235,17 +235,17 @@ def test_ctrl_c_leaves_the_job(head: Head, bucket: Bucket, photos: Path, tmp_pat
     """The first Ctrl-C while following: how to go on and how to stop; the job goes on until somebody stops it."""
     words = ["submit", "quickstart", bucket.uri("in"), "--out", bucket.uri("left"), "--force", "embed"]
     command = [sys.executable, "-c", f"{HEARS}; from shoal.cli import main; main()", *words, "--follow"]
-    follower = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--address", head.address, "--token-file", str(head.token)],
         env=head.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert follower.stderr is not None
-    told = follower.stderr.readline()
+    ) as follower:  # fmt: skip
+        assert follower.stderr is not None
+        told = follower.stderr.readline()
+        follower.send_signal(signal.SIGINT)
+        _, rest = follower.communicate(timeout=60)
     named = re.match(r"JOB (\S+):", told)
-    assert named, told
+    assert named, told + rest
     name = named[1]
-    follower.send_signal(signal.SIGINT)
-    _, rest = follower.communicate(timeout=30)
     assert follower.returncode == 1
     assert f"--follow-job {name}" in rest
     assert f"--stop-job {name}" in rest
