@@ -85,8 +85,7 @@ def submit(
     _warn(wanted)
     job = send(cluster, wanted)
     if follow:
-        say(f"JOB {job}: submitted to {cluster.address}")
-        _follow(cluster, job, json)
+        _follow(cluster, job, json, f"JOB {job}: submitted to {cluster.address}")
     elif json:
         out_json({"job": job, "address": cluster.address, "out": out_, "status": "PENDING"})
     else:
@@ -100,11 +99,13 @@ def _warn(wanted: "Submission") -> None:
             "cluster itself has (a Kubernetes secret, a role of its machines) are safer")  # fmt: skip
 
 
-def _follow(cluster: "Cluster", job: str, json: bool) -> None:
+def _follow(cluster: "Cluster", job: str, json: bool, told: str = "") -> None:
     """Print what a job prints until it ends, then end as it did."""
     from shoal.submitting import follow
 
     try:
+        if told:
+            say(told)
         ended = follow(cluster, job, say if json else out)
     except KeyboardInterrupt:
         say(f"job {job} goes on; follow it again, or stop it:")
