@@ -24,8 +24,8 @@ TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.s
 """Loggers of Ray that tell of each upload."""
 
 CONNECT_SECONDS = 5.0
-AGENT_SECONDS = 60.0
-"""The job server listens some seconds before the agent of its node, which takes jobs, is up."""
+AGENT_SECONDS = 180.0
+"""The job server listens before the agent of its node, which takes jobs, is up: seconds, minutes on a busy machine."""
 
 OLDEST = (2, 50)
 """Ray that shoal's jobs need, as in pyproject.toml."""
