@@ -108,6 +108,11 @@ def test_answers_of_older_stores_are_read(tmp_path: pytest.TempPathFactory) -> N
     assert TableStore(folder).read().equals(table)
 
 
+def test_a_bucket_that_is_not_there_is_wrong_use(bucket: Bucket) -> None:
+    with pytest.raises(UsageError, match="the bucket of s3://no-such-bucket.* does not exist; make it"):
+        Store.open(f"s3://no-such-bucket/out?{bucket.query}", create=True)
+
+
 def test_files_are_filled_and_fetched(bucket: Bucket) -> None:
     folder = Folder(bucket.uri("files"))
     with folder.filled() as local:

@@ -212,7 +212,7 @@ def test_the_job_s_exit_code_is_the_command_s(head: Head, bucket: Bucket) -> Non
     assert "does not exist" in missing.stdout
     gone = "s3://no-such-bucket?" + bucket.query
     unreachable = head.submit("quickstart", bucket.uri("in"), "--out", gone, "--follow", code=2)
-    assert "can't be reached" in unreachable.stdout
+    assert "the bucket of s3://no-such-bucket" in unreachable.stdout
 
 
 def test_refusals_are_one_sentence(head: Head, bucket: Bucket, tmp_path: Path) -> None:

@@ -190,4 +190,8 @@ def _explain(error: OSError, uri: str) -> str:
         return f"the disk of {uri} is full; free some room and run the same command again: what is done is kept"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{uri} can't be written ({os.strerror(error.errno)}); choose another --out"
+    if "NO_SUCH_BUCKET" in str(error):
+        return f"the bucket of {uri} does not exist; make it, or choose another --out"
+    if "ACCESS_DENIED" in str(error):
+        return f"{uri} can't be written: no permission; give the keys of its bucket to whoever runs this"
     return f"{uri} can't be written: {error}"
