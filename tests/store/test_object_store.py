@@ -109,7 +109,7 @@ def test_answers_of_older_stores_are_read(tmp_path: pytest.TempPathFactory) -> N
 
 
 def test_a_bucket_that_is_not_there_is_wrong_use(bucket: Bucket) -> None:
-    with pytest.raises(UsageError, match="the bucket of s3://no-such-bucket.* does not exist; make it"):
+    with pytest.raises(UsageError, match=r"the bucket of s3://no-such-bucket.* does not exist; make it"):
         Store.open(f"s3://no-such-bucket/out?{bucket.query}", create=True)
 
 
