@@ -1,6 +1,8 @@
-"""`shoal run` as a Ray job: ray job submit --working-dir ray_jobs -- python run.py quickstart PHOTOS --out OUT.
+"""`shoal run` as a Ray job.
 
-The job finds its cluster by `RAY_ADDRESS`, which Ray sets; PHOTOS and OUT are places that every node reaches.
+ray job submit --working-dir ray_jobs -- python run.py quickstart s3://bucket/photos --out s3://bucket/out
+
+The job finds its cluster by `RAY_ADDRESS`, which Ray sets; what it reads and writes lies where every node reaches it.
 """
 
 import sys

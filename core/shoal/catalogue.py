@@ -266,8 +266,7 @@ class Run:
         drawn = redone.drawing(self, self.version, made) if self.version is not None else None
         answer = drawn or self._answer(made)
         files = answer.files
-        local = files.local if files.local is not None and files.local.is_dir() and files.names() else None
-        return answer.read(), local
+        return answer.read(), files.fetched() if files.names() else None
 
     def done(self, step: str) -> bool:
         """Tell whether a step was done: those of a run that failed are, up to the one that failed."""

@@ -79,6 +79,7 @@ class RunRecord(BaseModel):
         tuning: of a tuning's candidate, or of the tuning itself (then also `id`): the name of the tuning; else empty.
         scores: figures that a tuning gives: score, modularity, stability.
         process: `host:pid` of the driver: a run that says it is running and whose process is gone was killed.
+        job: id of the Ray job that it is, where it is one.
         commit: git commit of the code, where it runs from a checkout.
         versions: of shoal, Python and the libraries that matter.
     """
@@ -103,6 +104,7 @@ class RunRecord(BaseModel):
     scores: dict[str, float] = Field(default_factory=dict)
     steps: list[StepRecord] = Field(default_factory=list)
     process: str = ""
+    job: str = ""
     commit: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     hook_errors: list[str] = Field(default_factory=list)

@@ -1,7 +1,6 @@
 """Gathers what a run's report shows and has it written."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,15 +11,18 @@ from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
 from shoal.report import Figure, Fragment, Judgement, Report, write
 from shoal.reviewing.carry import candidate
 from shoal.reviewing.history import history, title
+from shoal.sources import is_local
 
 
-def write_report(run: Run) -> Path:
-    """Write `report.html` of a run and return its path.
+def write_report(run: Run) -> str:
+    """Write `report.html` of a run into its folder and return the path or URI.
 
     Raises:
-        StoreError: the store is not on a local disk, or can't be written.
+        StoreError: the store can't be written.
     """
-    return write(run.folder.local_or_raise("a report"), gather(run))
+    with run.folder.filled() as folder:
+        page = write(folder, gather(run))
+    return run.folder.place(page.name)
 
 
 def gather(run: Run) -> Report:
@@ -140,7 +142,7 @@ def next_commands(run: Run, out: str | None = None) -> list[str]:
         commands.append(f"shoal review carry {where} --from {earlier.id}")
     if run.record.rejected:
         commands.append(f"shoal rejected {where}")
-    if clustering(run.record) is not None:
+    if clustering(run.record) is not None and is_local(run.record.source):  # objects are not moved
         accept = " --accept-rescues" if counts(run, clusters_table(run))[1] and rescuing(run.record) is not None else ""
         commands.append(f"shoal organize {where} --to sorted/{accept} --dry-run")
     return [*commands, f"shoal export {where} --as csv --to files/"]

@@ -98,7 +98,7 @@ def stat(path: str) -> Entry:
     try:
         if is_local(path):
             return _entry(path, os.stat(_local(path)))
-        filesystem, key = _remote(path)
+        filesystem, key = remote(path)
         return _info(path, filesystem.get_file_info(key))
     except (FileNotFoundError, NotADirectoryError):
         return Entry(path, "missing")
@@ -113,7 +113,7 @@ def list_folder(folder: str) -> list[Entry]:
         UsageError: it can't be listed.
     """
     try:
-        filesystem, key = _remote(folder)
+        filesystem, key = remote(folder)
         found = sorted(filesystem.get_file_info(pafs.FileSelector(key)), key=lambda info: info.path)
     except (OSError, ValueError) as error:
         raise UsageError(_sentence(folder, error)) from error
@@ -153,22 +153,12 @@ def name_of(place: str) -> str:
     return unquote(place.partition("?")[0].rstrip("/").rpartition("/")[2])
 
 
-def _local(place: str) -> str:
-    scheme = _URI.match(place)
-    if scheme is None:
-        return os.path.expanduser(place) if place.startswith("~") else place
-    host, slash, path = scheme[2].partition("/")
-    if host not in ("", "localhost") or not slash:
-        raise UsageError(f"{place} names another machine; write file:///folder for a folder of this one")
-    return "/" + unquote(path)
+def remote(place: str) -> tuple[pafs.FileSystem, str]:
+    """Return the file system of a URI, opened once a process, and the path in it.
 
-
-def _place(place: str) -> tuple[pafs.FileSystem, str]:
-    return (pafs.LocalFileSystem(), str(Path(_local(place)))) if is_local(place) else _remote(place)
-
-
-def _remote(place: str) -> tuple[pafs.FileSystem, str]:
-    """Return the file system of a URI and the path in it."""
+    Raises:
+        UsageError: it is no URI, one of an unknown store, or it holds credentials.
+    """
     scheme = _URI.match(place)
     if scheme is None:
         raise UsageError(f"{place} is no URI; write for instance s3://bucket/folder")
@@ -180,6 +170,20 @@ def _remote(place: str) -> tuple[pafs.FileSystem, str]:
         )
     filesystem, base = _filesystem(scheme[1].lower(), bucket, query)
     return filesystem, f"{base}/{unquote(key)}".strip("/") if base else f"/{unquote(key)}"
+
+
+def _local(place: str) -> str:
+    scheme = _URI.match(place)
+    if scheme is None:
+        return os.path.expanduser(place) if place.startswith("~") else place
+    host, slash, path = scheme[2].partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise UsageError(f"{place} names another machine; write file:///folder for a folder of this one")
+    return "/" + unquote(path)
+
+
+def _place(place: str) -> tuple[pafs.FileSystem, str]:
+    return (pafs.LocalFileSystem(), str(Path(_local(place)))) if is_local(place) else remote(place)
 
 
 @lru_cache(maxsize=32)
@@ -210,7 +214,7 @@ def _read_local(path: str, name: str, max_bytes: int | None) -> bytes:
 
 
 def _read_remote(path: str, max_bytes: int | None) -> bytes:
-    filesystem, key = _remote(path)
+    filesystem, key = remote(path)
     with filesystem.open_input_file(key) as file:
         size = file.size()
         _check_size(path, size, max_bytes)

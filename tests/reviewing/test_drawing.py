@@ -1,6 +1,7 @@
 """What shows clusters is drawn again once a version; what doesn't is left alone; suggestions follow the numbers."""
 
 import json
+from pathlib import Path
 
 import shoal
 from shoal.decisions import Decisions
@@ -28,10 +29,10 @@ def test_drawings_are_made_again_once_a_version_and_the_computed_ones_stay(run):
     assert counts(run.look()) == {"None": 2, "blue": 7, "warm": 5}
     assert drawn.local.stat().st_mtime_ns == before
     assert counts(run.look(0)) == {"None": 2, "blue": 6, "red": 6}
-    page = write_report(now).read_text()
+    page = Path(write_report(now)).read_text()
     assert "warm: 5" in page
     undo(run)
-    assert "warm: 5" not in write_report(run.look()).read_text()
+    assert "warm: 5" not in Path(write_report(run.look())).read_text()
 
 
 def test_the_report_counts_the_clusters_of_the_version(run):

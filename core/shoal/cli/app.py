@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import typer
 
 from shoal.builtins import COMMANDS
-from shoal.cli import files, look, migrate, plugins, review, run, tune
+from shoal.cli import files, look, migrate, plugins, review, run, status, submit, tune
 from shoal.cli.console import say
 
 NAME = "shoal"
@@ -29,7 +29,7 @@ def build(arguments: Sequence[str] = ()) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback(invoke_without_command=True)(_main)
-    for module in (run, tune, look, files, review, plugins, migrate):
+    for module in (run, submit, status, tune, look, files, review, plugins, migrate):
         module.add(app)
     for name in COMMANDS:
         importlib.import_module(name).shoal_commands(app)

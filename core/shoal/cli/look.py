@@ -49,13 +49,20 @@ def report(
     json: Json = False,
 ) -> None:
     """Write a run's report again and print where it is."""
+    from pathlib import Path
+
     import shoal
+    from shoal.errors import UsageError
     from shoal.reporting import write_report
 
-    path = write_report(shoal.open(out_, run))
+    opened = shoal.open(out_, run)
+    place = write_report(opened)
+    remote = opened.folder.local is None
+    if open_ and remote:
+        raise UsageError(f"the report is written, but a browser can't open {place}; copy it to this machine")
     if open_:
-        typer.launch(path.as_uri())
-    out_json({"report": str(path)}) if json else out(nearby(path, out_))
+        typer.launch(Path(place).as_uri())
+    out_json({"report": place}) if json else out(place if remote else nearby(Path(place), out_))
 
 
 def runs(out_: Out, json: Json = False) -> None:

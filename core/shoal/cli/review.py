@@ -229,19 +229,18 @@ def policy_of(text: str) -> "Policy":
     return text  # type: ignore[return-value]
 
 
-def report_again(run: "Run") -> str | None:
-    """Write the run's report again and return its path; None for a store that is on no disk of this machine."""
+def report_again(run: "Run") -> str:
+    """Write the run's report again and return its path or URI."""
     from shoal.reporting import write_report
 
-    return str(write_report(run)) if run.folder.local is not None else None
+    return write_report(run)
 
 
 def _tell_report(run: "Run", typed: str) -> None:
     from pathlib import Path
 
-    path = report_again(run)
-    if path is not None:
-        out(f"report: {nearby(Path(path), typed)}")
+    place = report_again(run)
+    out(f"report: {nearby(Path(place), typed) if run.folder.local is not None else place}")
 
 
 def _dump(value: Any) -> Any:

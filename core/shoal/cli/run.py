@@ -19,6 +19,15 @@ SMALLEST = 5
 """Images of the smallest cluster that is worth looking for, unless somebody says so."""
 
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="STEP.OPTION=VALUE, or STEP=NAME[:ARG] for another stage; may be repeated."),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="small, medium, large or huge: options for a number of images; --set wins over it.")
+]
+
+
 def add(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: shoal run quickstart photos/ --out out/ --set cluster.min_samples=3")(run)
@@ -31,13 +40,8 @@ def run(
     ] = None,
     images: Annotated[str | None, typer.Argument(metavar="IMAGES", help="Folder, file, manifest or URI of images.")] = None,
     out_: Annotated[str, typer.Option("--out", help="Folder or URI that keeps rows, tables and runs.")] = "out",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="STEP.OPTION=VALUE, or STEP=NAME[:ARG] for another stage; may be repeated."),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="small, medium, large or huge: options for a number of images; --set wins over it.")
-    ] = None,
+    set_: Overrides = None,
+    preset: Preset = None,
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto or ray://HOST:10001.")] = None,
@@ -127,8 +131,9 @@ def _summary(made: "Run", typed: str) -> None:
     out(f"RUN {record.id}: {found}; {files}; {clock(record.seconds)}")
     if clusterer and not record.clusters:
         say(f"no cluster was found; {_smaller(clusterer)}")
-    if made.folder.local is not None and made.folder.exists("report.html"):
-        out(f"report: {nearby(made.folder.local / 'report.html', typed)}")
+    if made.folder.exists("report.html"):
+        local = made.folder.local
+        out(f"report: {nearby(local / 'report.html', typed) if local else made.folder.place('report.html')}")
     for trouble in record.hook_errors:
         say(f"note: {trouble}")
     out_next(next_commands(made, typed))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,17 +69,15 @@ class FromTable:
 class FromClusters:
     """Columns of a table by cluster, given to each image through the cluster that it lies in."""
 
-    folder: Folder
-    name: str
-    columns: tuple[Column, ...]
-    clusters: Folder
+    table: FromTable
+    clusters: FromTable
 
     def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
         """Return the columns for `ids`; null for noise."""
-        members = FromTable(self.clusters, self.name, (Column("cluster", "cluster"),)).gather(ids)["cluster"]
-        table = self.folder.read_table(self.name, ["cluster", *(column.kept for column in self.columns)])
+        members, columns = self.clusters.gather(ids)["cluster"], self.table.columns
+        table = self.table.folder.read_table(self.table.name, ["cluster", *(column.kept for column in columns)])
         rows = pc.index_in(members, value_set=table["cluster"].combine_chunks())
-        return {column.name: table[column.kept].take(rows) for column in self.columns}
+        return {column.name: table[column.kept].take(rows) for column in columns}
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,9 @@ class TableJob:
         from threadpoolctl import threadpool_limits
 
         notes: dict[str, Any] = {}
-        folder = self._folder()
         began = time.perf_counter()
-        context = Context(gpu=self.gpu, threads=self.threads, cache=CACHE, folder=folder, note=noting(notes))
-        with threadpool_limits(self.threads):
+        with threadpool_limits(self.threads), self._folder() as folder:
+            context = Context(gpu=self.gpu, threads=self.threads, cache=CACHE, folder=folder, note=noting(notes))
             rows = self._rows()
             self.stage.setup(context)
             answer = _keyed(self.stage, self.stage.run(rows, context))
@@ -149,12 +147,8 @@ class TableJob:
                 rows = rows.filter(pc.is_valid(rows[name]))
         return rows
 
-    def _folder(self) -> Path | None:
-        if not isinstance(self.stage, (Visualizer, Evaluator)):
-            return None
-        folder = self.answer.files.local_or_raise(f"what {self.stage.title()} writes")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def _folder(self) -> AbstractContextManager[Path | None]:
+        return self.answer.files.filled() if isinstance(self.stage, (Visualizer, Evaluator)) else nullcontext()
 
 
 def _key(stage: TableStage) -> pa.Field:

@@ -39,9 +39,18 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def _own() -> str:
+    """Return shoal's version; that of a wheel packed for a cluster tells its content, too."""
+    try:
+        known = importlib.metadata.version("shoal")
+    except importlib.metadata.PackageNotFoundError:
+        return shoal.__version__
+    return known if known.startswith(f"{shoal.__version__}+") else shoal.__version__
+
+
 def versions() -> dict[str, str]:
     """Return the versions of shoal, Python and the libraries that its answers depend on."""
-    found = {"shoal": shoal.__version__, "python": platform.python_version()}
+    found = {"shoal": _own(), "python": platform.python_version()}
     for name in VERSIONS:
         try:
             found[name] = importlib.metadata.version(name)

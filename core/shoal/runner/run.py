@@ -21,6 +21,7 @@ from shoal.pipeline.plan import Plan, PlannedStep
 from shoal.records import RunRecord, StepRecord, clustering
 from shoal.runner.environment import commit, versions
 from shoal.runner.executors import Executor, Placement
+from shoal.runner.heartbeat import beating, job_name
 from shoal.runner.indexing import FILES as FILES_SCHEMA
 from shoal.runner.indexing import (
     IndexJob,
@@ -95,7 +96,8 @@ def execute(
     run = _begin(plan, source, store, host, options, progress)
     began = perf_counter()
     try:
-        _work(run)
+        with beating(run.folder, progress) as run.progress:
+            _work(run)
         run.record.status = "done"
     except BaseException as error:
         run.record.status = "failed"
@@ -138,6 +140,7 @@ def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOption
         commit=commit(),
         versions=versions(),
         process=f"{platform.node()}:{os.getpid()}",
+        job=job_name(),
     )
     run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options))
     run.folder.write(CONFIG, plan.pipeline.to_yaml().encode())

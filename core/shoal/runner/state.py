@@ -12,7 +12,7 @@ from shoal.contract import TableStage
 from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, Source, is_table
 from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather
 from shoal.store import Folder, RowStore, Store, TableStore
-from shoal.store.tables import TABLE, hash_column
+from shoal.store.tables import hash_column
 
 IMAGES = "images.parquet"
 FILES = "files.parquet"
@@ -149,10 +149,12 @@ class RunState:
             # A map step asks for rows that are there; another of its fingerprint, done with it, asks for others of them.
             have = self.covered.get(name) if is_table(reader) else None
             return FromRows(self.rows(step), columns, step.stage.produces(), have)
-        folder = self.answer(name).folder
-        if clusters is not None:
-            return FromClusters(folder, TABLE, columns, self.answer(clusters).folder)
-        return FromTable(folder, TABLE, columns)
+        answer = self.answer(name)
+        table = FromTable(answer.folder, answer.table, columns)
+        if clusters is None:
+            return table
+        members = self.answer(clusters)
+        return FromClusters(table, FromTable(members.folder, members.table, (Column("cluster", "cluster"),)))
 
 
 def by_fingerprint(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:

@@ -1,8 +1,11 @@
 """A folder on a local disk or an object store in which files appear whole or not at all."""
 
+import atexit
 import errno
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from shoal.errors import StoreError
+from shoal.sources import remote
 
 COMPRESSION = "zstd"
 
@@ -34,6 +38,10 @@ class Folder:
         base, question, query = self.uri.partition("?")
         return Folder(f"{base}/{name}{question}{query}")
 
+    def place(self, name: str) -> str:
+        """Return the path or URI of a file in it."""
+        return (self / name).uri
+
     @property
     def local(self) -> Path | None:
         """The path, where this folder is on a local disk."""
@@ -46,10 +54,7 @@ class Folder:
         return self.local
 
     def _place(self) -> tuple[pafs.FileSystem, str]:
-        if self.local is not None:
-            return pafs.LocalFileSystem(), self.uri
-        filesystem, path = pafs.FileSystem.from_uri(self.uri)
-        return filesystem, path
+        return (pafs.LocalFileSystem(), self.uri) if self.local is not None else remote(self.uri)
 
     def names(self) -> list[str]:
         """Return the names of the files and folders in it, sorted; none where the folder does not exist."""
@@ -131,8 +136,35 @@ class Folder:
             pq.write_table(table, sink, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat)
 
     @contextmanager
+    def filled(self) -> Iterator[Path]:
+        """Give a folder of this machine to write files into; they are in this folder afterwards."""
+        if self.local is not None:
+            self.local.mkdir(parents=True, exist_ok=True)
+            yield self.local
+            return
+        with tempfile.TemporaryDirectory(prefix="shoal-") as scratch:
+            yield Path(scratch)
+            for path in sorted(Path(scratch).rglob("*")):
+                if path.is_file():
+                    self.write(path.relative_to(scratch).as_posix(), path.read_bytes())
+
+    def fetched(self) -> Path:
+        """Return a folder of this machine with the files: itself, or a copy that is there until this process ends."""
+        if self.local is not None:
+            return self.local
+        scratch = Path(tempfile.mkdtemp(prefix="shoal-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        for name in self.names():
+            (scratch / name).write_bytes(self.read(name))
+        return scratch
+
+    @contextmanager
     def _publish(self, name: str) -> Iterator[Any]:
-        """Give a sink; the file gets its name when the sink is whole: by a rename on a disk, by one upload elsewhere."""
+        """Give a sink; the file gets its name when the sink is whole: by a rename on a disk, by one upload elsewhere.
+
+        An object store shows an object when its upload is complete, and nothing before: a writer that is killed leaves
+        nothing, and of two that write one name the last one stands, whole.
+        """
         try:
             if self.local is None:
                 whole = pa.BufferOutputStream()
@@ -158,4 +190,8 @@ def _explain(error: OSError, uri: str) -> str:
         return f"the disk of {uri} is full; free some room and run the same command again: what is done is kept"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{uri} can't be written ({os.strerror(error.errno)}); choose another --out"
+    if "NO_SUCH_BUCKET" in str(error):
+        return f"the bucket of {uri} does not exist; make it, or choose another --out"
+    if "ACCESS_DENIED" in str(error):
+        return f"{uri} can't be written: no permission; give the keys of its bucket to whoever runs this"
     return f"{uri} can't be written: {error}"

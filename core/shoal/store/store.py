@@ -95,4 +95,9 @@ def _refuse_or_make(folder: Folder, create: bool) -> None:
     visible = [name for name in folder.names() if not name.startswith(".")]
     if visible:
         raise UsageError(f"{folder.uri} holds other things ({visible[0]} ...); --out names a new folder or one of shoal's")
-    folder.write_json(MARKER, {"format": FORMAT})
+    try:
+        folder.write_json(MARKER, {"format": FORMAT})
+    except StoreError as error:
+        if folder.local is None:  # no bucket, or no right to it: a wrong place, not a store in trouble
+            raise UsageError(str(error)) from error
+        raise

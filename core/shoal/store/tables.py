@@ -9,6 +9,8 @@ import pyarrow as pa
 from shoal.store.files import Folder
 
 TABLE = "table.parquet"
+"""Name of the table in answers that were kept before names told the content."""
+
 DONE = "done.json"
 FILES = "files"
 BLOCK = 65_536
@@ -17,6 +19,10 @@ BLOCK = 65_536
 @dataclass(frozen=True)
 class TableStore:
     """One answer of a table stage. `done.json` is written last: without it nothing is there.
+
+    The table's file is named by its content and `done.json` names the file: of two runs that answer at once, on machines
+    whose sums differ in the last bit, one is read whole, never the table of one with the facts of the other. No store has to
+    rename for that.
 
     Attributes:
         folder: where it lies.
@@ -34,14 +40,21 @@ class TableStore:
         """Folder for a visualiser's files."""
         return self.folder / FILES
 
+    @property
+    def table(self) -> str:
+        """Name of the table's file in the folder."""
+        return str(self.facts().get("table", TABLE))
+
     def write(self, table: pa.Table, facts: dict[str, Any]) -> None:
         """Keep an answer and what is known of how it was made (backend, seconds)."""
-        self.folder.write_table(TABLE, table)
-        self.folder.write_json(DONE, {**facts, "content": content(table)})
+        digest = content(table)
+        name = f"table-{digest[:20]}.parquet"
+        self.folder.write_table(name, table)
+        self.folder.write_json(DONE, {**facts, "content": digest, "table": name})
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """Return the table."""
-        return self.folder.read_table(TABLE, columns)
+        return self.folder.read_table(self.table, columns)
 
     def facts(self) -> dict[str, Any]:
         """Return what was noted when it was made."""

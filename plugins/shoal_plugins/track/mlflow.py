@@ -68,6 +68,7 @@ def _log(client: Any, run: "RunView") -> None:
             "shoal.status": record.status,
             "mlflow.source.git.commit": record.commit,
             "shoal.source": terminal(record.source),
+            "shoal.job": terminal(record.job),
         }
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
         metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]

@@ -1,0 +1,91 @@
+"""What goes to the cluster, and how an end there is an end here."""
+
+from pathlib import Path
+
+import pytest
+
+from shoal.errors import UsageError
+from shoal.submitting import Cluster
+from shoal.submitting.cluster import Job
+from shoal.submitting.following import ended
+from shoal.submitting.job import Submission, _environment, submit
+from shoal.submitting.packing import Wheel
+
+NOWHERE = Cluster("http://head.invalid:8265")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "exit", "said"),
+    [
+        ("SUCCEEDED", 0, "", 0, ""),
+        ("FAILED", 1, "", 1, "failed"),
+        ("FAILED", 2, "", 2, "failed"),
+        ("FAILED", 137, "", 1, "was killed (code 137)"),
+        ("FAILED", -9, "", 1, "was killed (code -9)"),
+        ("STOPPED", None, "", 1, "was stopped"),
+        (
+            "FAILED",
+            None,
+            "Traceback\nERROR: no matching distribution found for x\nmore",
+            1,
+            "never began: ERROR: no matching",
+        ),
+        ("FAILED", None, "", 1, "Ray does not say why"),
+    ],
+)
+def test_ends(status: str, code: int | None, message: str, exit: int, said: str) -> None:
+    end = ended(Job("shoal-1", status, message=message, code=code))
+    assert end.code == exit
+    assert said in end.said
+    assert "\n" not in end.said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Submission("quickstart", "photos", "s3://b/out"), "IMAGES photos lies on this machine"),
+        (Submission("quickstart", "s3://b/in", "out"), "--out out lies on this machine"),
+        (Submission("quickstrat", "s3://b/in", "s3://b/out"), "did you mean 'quickstart'"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", overrides=("cluster.nothing=1",)), "nothing"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", variables=("SHOAL_NOT_SET",)), "export it first"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", variables=("KEY=hunter2",)), "takes the name"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", plugins=("./nowhere",)), "does not exist"),
+        (Submission("quickstart", "s3://b/in?secret_key=hunter2", "s3://b/out"), "secret_key"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_sent(wanted: Submission, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        submit(NOWHERE, wanted)
+    assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_wheels_are_modules_and_with_requirements_pip_s(tmp_path: Path) -> None:
+    """Ray installs modules by themselves; beside a requirement, pip must see shoal, or it would fetch another package."""
+    own, brother = Wheel("shoal-1+h0-py3-none-any.whl", b"a"), Wheel("my-1+h1-py3-none-any.whl", b"b")
+    for requirements in ([], ["their-plugin==1.0"]):
+        folder = tmp_path / str(len(requirements))
+        (folder / "job").mkdir(parents=True)
+        made = _environment([own, brother], requirements, {"KEY": "v"}, folder)
+        assert made.pop("env_vars") == {"KEY": "v"}
+        if requirements:
+            here = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"
+            assert made.pop("pip") == [f"{here}/{own.name}", f"{here}/{brother.name}", *requirements]
+            assert sorted(path.name for path in Path(made.pop("working_dir")).iterdir()) == [brother.name, own.name]
+        else:
+            assert [Path(path).read_bytes() for path in made.pop("py_modules")] == [b"a", b"b"]
+        assert made == {}
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "ftp://head"])
+def test_an_address_of_another_protocol_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of a job server"):
+        Cluster.named(address)
+
+
+def test_the_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    with pytest.raises(UsageError, match="--address"):
+        Cluster.named(None)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "head:8265/")
+    assert Cluster.named(None).address == "http://head:8265"
