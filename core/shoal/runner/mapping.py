@@ -12,7 +12,7 @@ import pyarrow as pa
 from shoal.contract import Batch, Context, ImageSpec, MapStage, RowsFailed
 from shoal.errors import ImageError, ShoalError, StageError
 from shoal.images import ImageTimeout, Limits, read
-from shoal.runner.jobs import RECEIPT, clean, noting
+from shoal.runner.jobs import RECEIPT, clean, noting, pieces
 from shoal.runner.options import limits_key
 from shoal.schema import ID
 from shoal.sources import read_bytes
@@ -67,6 +67,32 @@ class MapJob:
     def worker(self) -> "MapWorker":
         """Return a worker, its stages set up."""
         return MapWorker(self)
+
+    def split(self, chunk: pa.Table, parts: int) -> list[pa.Table]:
+        """Return a chunk in pieces of rows; one row that several stages need, a piece a stage."""
+        found = pieces(chunk, parts)
+        needs = [index for index in range(len(self.tasks)) if chunk[f"need.{index}"][0].as_py()]
+        if found or len(needs) < 2:
+            return found
+        return [_needed_by(chunk, index) for index in needs]
+
+    def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
+        """Return the receipt of an image that no worker survives; a lasting reason is kept with the stage's errors."""
+        index = next(index for index in range(len(self.tasks)) if chunk[f"need.{index}"][0].as_py())
+        maker = _Maker(self.tasks[index], index, {}, limits_key(self.limits))
+        maker.rows = 1
+        kept = maker.errors if lasting else maker.passing
+        kept[chunk["id"][0].as_py()] = reason
+        maker.keep()
+        return pa.Table.from_pylist([maker.receipt(0.0)], schema=RECEIPT)
+
+
+def _needed_by(chunk: pa.Table, index: int) -> pa.Table:
+    """Return a chunk that only one of the stages needs."""
+    for number, name in enumerate(chunk.column_names):
+        if name.startswith("need.") and name != f"need.{index}":
+            chunk = chunk.set_column(number, name, pa.array([False] * chunk.num_rows))
+    return chunk
 
 
 class MapWorker:
