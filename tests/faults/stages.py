@@ -1,5 +1,6 @@
 """Stages that break in real ways: they end their process, run out of memory, fill no disk but say so, or take their time."""
 
+import hashlib
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from shoal.contract import Batch, Context, Stage
 from shoal.hooks import hookimpl
 from tests.runner.stages import Centre, Colours, Numbered, Split
 
+BLOCK = bytes(1 << 20)
+
 
 class Fragile(Colours):
     """Mean colours, and what befalls whoever computes them."""
@@ -24,6 +27,7 @@ class Fragile(Colours):
     unborn: bool = Field(False, description="Ends the process in setup.")
     holds: int = Field(1_000_000, description="Rows a call that memory holds.")
     pause: float = Field(0.0, description="Seconds a row.")
+    work: int = Field(0, description="Rounds of hashing a row: work that keeps a core busy.")
 
     def setup(self, context: Context) -> None:
         if self.unborn:
@@ -34,12 +38,14 @@ class Fragile(Colours):
         ids = batch.rows["id"].to_pylist()
         if self.log:
             with Path(self.log).open("a") as out:
-                out.writelines(f"{os.getpid()} {image}\n" for image in ids)
+                out.writelines(f"{os.getpid()} {image} {time.process_time()}\n" for image in ids)
         if set(self.poison) & set(ids):
             self._die()
         if len(ids) > self.holds:
             np.empty(1 << 62, dtype=np.uint8)  # a real MemoryError
         time.sleep(self.pause * len(ids))
+        for _ in range(self.work * len(ids)):
+            hashlib.sha256(BLOCK).digest()
         return super(Colours, self).map(batch)
 
     def _die(self) -> None:

@@ -1,27 +1,23 @@
 """Workers and nodes that die, at moments that the run's own progress names: the tables are those of an undisturbed run."""
 
 import os
-import random
 import signal
 
 import pyarrow as pa
 import pytest
 
-from .conftest import PHOTOS, STEPS, At, Bench, Nodes, same
+from .cluster import PHOTOS, At, Bench, Nodes, moment, same
 
 KILLS, SHORT = 20, 2
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_a_node_is_killed(
     seed: int, bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table], request: pytest.FixtureRequest
 ) -> None:
     if seed >= SHORT and not request.config.getoption("--faults-long"):
         pytest.skip("part of the long form: --faults-long")
-    dice = random.Random(seed)
-    # Most of the work is in the pass over the images; tables begin when it is over, and a node may go then as well.
-    step, rows = dice.choice([("embed", dice.randrange(PHOTOS))] * 4 + [(dice.choice(("index", *STEPS[1:])), 0)])
+    step, rows, dice = moment(seed)
     killer = At(step, rows, lambda: nodes.kill(dice.choice(nodes.others)))
     run = bench.go(progress=killer)
     assert killer.done

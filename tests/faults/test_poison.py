@@ -10,7 +10,7 @@ from shoal.errors import RunFailed
 from shoal.images import Limits
 from shoal.runner.options import limits_key
 
-from .conftest import PHOTOS, Bench, Nodes
+from .cluster import PHOTOS, Bench, Nodes
 
 
 @pytest.mark.parametrize("how", ["exit", "segfault"])
@@ -40,7 +40,7 @@ def test_a_stage_that_kills_always_ends_the_run(bench: Bench, nodes: Nodes, undi
 def test_memory_that_runs_out_halves_the_chunk(
     bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table], tmp_path: Path
 ) -> None:
-    from .conftest import same
+    from .cluster import same
 
     run = bench.go("holds: 2")
     same(run, undisturbed)

@@ -15,7 +15,7 @@ from shoal.runner.crew import Crew
 from shoal.runner.happened import Happened
 from shoal.runner.jobs import Job, Trouble
 from shoal.runner.options import RunOptions
-from shoal.runner.placement import Placement, alive, gpus_of, shape
+from shoal.runner.placement import Placement, Shape, alive, gpus_of, shape
 from shoal.runner.tabling import Placed, Tables
 from shoal.runner.waiting import Patience
 
@@ -72,6 +72,14 @@ class Executor:
         self._start()
         return True
 
+    def size(self, placement: Placement) -> Shape:
+        """Return how many workers fit the cluster, and how large each is.
+
+        Raises:
+            UsageError: none fits.
+        """
+        return shape(alive(self._start().nodes()), placement)
+
     @property
     def on_ray(self) -> bool:
         """Whether Ray was started or joined."""
@@ -108,10 +116,10 @@ class Executor:
             for number, (job, _) in enumerate(jobs):
                 yield number, answer(job)
             return
-        nodes = alive(self._start().nodes())
+        self._start()
         todo = []
         for job, place in jobs:
-            size = shape(nodes, place)
+            size = self.size(place)
             todo.append(Placed(job, size.cpus, size.gpus if job.gpu else 0.0))
         yield from Tables(self._ray, todo, self.say, self._patience).outcomes()
 

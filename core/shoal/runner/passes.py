@@ -100,7 +100,9 @@ def _one_pass(
         executor.prepare(rows, place)
     began, told = perf_counter(), Happened()
     if todo:
-        job = MapJob(tuple(entry.task for entry in todo), options.limits, executor.has_gpu(place), max(1, int(place.cpus)))
+        gpu, cpus = executor.has_gpu(place), max(1, int(place.cpus))
+        decoders = int(executor.size(place).cpus) if gpu else 1
+        job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu, cpus, decoders)
         progress.start(name, rows)
         for receipt in executor.map(job, pending, place, rows, told):
             heard = receipt.to_pylist()

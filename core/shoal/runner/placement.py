@@ -122,6 +122,6 @@ def decoders(decode: float, answer: float, cpus: float) -> int:
         answer: seconds that the model takes for one.
         cpus: of the worker.
     """
-    if decode <= 0:
-        return 1
-    return max(1, min(int(cpus), math.ceil(decode / answer - SLACK) if answer > 0 else int(cpus)))
+    if decode > answer * cpus:  # asked before a division by what may be next to nothing
+        return max(1, int(cpus))
+    return max(1, min(int(cpus), math.ceil(decode / answer - SLACK))) if decode else 1
