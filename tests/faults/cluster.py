@@ -1,5 +1,6 @@
 """Several raylets on this machine, and runs that are disturbed at a moment of their own progress."""
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from shoal.catalogue import Run
 from shoal.host import Host
 from shoal.pipeline import parse
 from shoal.runner import RunOptions, Silent
+
+LONG = bool(os.environ.get("SHOAL_FAULTS_LONG"))
+"""The long form: twenty kills instead of two, both ways to die."""
 
 PHOTOS = 96
 BUILTINS = ("shoal_plugins.index.folder", "tests.faults.stages")
@@ -123,11 +127,17 @@ class Bench:
         return [pid for pid in found if Path(f"/proc/{pid}").exists()]
 
     def go(
-        self, embed: str = "", progress: Silent | None = None, where: str = "ray", actors: int = 3, **options: object
+        self,
+        embed: str = "",
+        progress: Silent | None = None,
+        where: str = "ray",
+        actors: int = 3,
+        gpus: int = 0,
+        **options: object,
     ) -> Run:
         self.runs += 1
         text = PIPELINE.replace("pause: 0.01, log: LOG", f"log: {self.log}, {embed or 'pause: 0.01'}")
-        text = text.replace("actors: 3", f"actors: {actors}")
+        text = text.replace("actors: 3", f"gpus: {gpus}" if gpus else f"actors: {actors}")
         settings = RunOptions(where=where, **options)  # type: ignore[arg-type]
         return run_pipeline(
             parse(text, self.host), self.photos, self.folder / f"out{self.runs}", options=settings, host=self.host,

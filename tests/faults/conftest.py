@@ -12,13 +12,9 @@ from tests.runner.conftest import save
 from .cluster import BUILTINS, PHOTOS, Bench, Nodes, tables, three_nodes
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults-long", action="store_true", help="the long form of the fault tests: 20 kills instead of 2")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "faults" in Path(str(item.fspath)).parts:
+        if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(300))  # the first one starts the cluster

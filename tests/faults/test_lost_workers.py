@@ -6,17 +6,13 @@ import signal
 import pyarrow as pa
 import pytest
 
-from .cluster import PHOTOS, At, Bench, Nodes, moment, same
+from .cluster import LONG, PHOTOS, At, Bench, Nodes, moment, same
 
 KILLS, SHORT = 20, 2
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
-def test_a_node_is_killed(
-    seed: int, bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table], request: pytest.FixtureRequest
-) -> None:
-    if seed >= SHORT and not request.config.getoption("--faults-long"):
-        pytest.skip("part of the long form: --faults-long")
+@pytest.mark.parametrize("seed", range(KILLS if LONG else SHORT))
+def test_a_node_is_killed(seed: int, bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table]) -> None:
     step, rows, dice = moment(seed)
     killer = At(step, rows, lambda: nodes.kill(dice.choice(nodes.others)))
     run = bench.go(progress=killer)
