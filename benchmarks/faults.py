@@ -89,12 +89,13 @@ def workers(bench: Bench, work: int) -> Trial:
 
 
 def cpu_seconds(log: Path) -> list[float]:
-    """Return the CPU seconds of each worker between its first call and its last."""
+    """Return the CPU seconds of each worker: those from its first call to its last, and a call more."""
     seen = defaultdict(list)
     for line in log.read_text().splitlines():
         pid, _, cpu = line.split()
         seen[pid].append(float(cpu))
-    return [max(times) - min(times) for times in seen.values()]
+    calls = {pid: sorted(set(times)) for pid, times in seen.items()}
+    return [(times[-1] - times[0]) * len(times) / max(len(times) - 1, 1) for times in calls.values()]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """`shoal run`."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,7 +69,8 @@ def run(
     host.manager.register(_Advice(bar, preset), name="shoal.cli")
     overrides = with_preset(preset, pipeline, host, set_ or [])
     try:
-        made = shoal.run(pipeline, images, out_, overrides=overrides, options=options, host=host, progress=bar)
+        with redirect_stdout(sys.stderr):  # Ray prints what it thinks of a lost node, which is no part of the answer
+            made = shoal.run(pipeline, images, out_, overrides=overrides, options=options, host=host, progress=bar)
     finally:
         bar.close()
     if json:
