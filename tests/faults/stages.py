@@ -37,8 +37,9 @@ class Fragile(Colours):
     def map(self, batch: Batch) -> pa.Table:
         ids = batch.rows["id"].to_pylist()
         if self.log:
+            call = f"{os.getpid()} {{}} {time.process_time()}\n"
             with Path(self.log).open("a") as out:
-                out.writelines(f"{os.getpid()} {image} {time.process_time()}\n" for image in ids)
+                out.writelines(call.format(image) for image in ids)
         if set(self.poison) & set(ids):
             self._die()
         if len(ids) > self.holds:
