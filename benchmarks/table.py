@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
     "embedding", "incremental", "structural", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup",
     "report", "label_studio_open", "label_studio_backend", "review_actions",
-    "review_kills", "submit_overhead",
+    "review_kills", "submit_overhead", "faults",
 )  # fmt: skip
 HEAD = """\
 # Benchmarks

@@ -32,6 +32,9 @@ class StepRecord(BaseModel):
         backend: what did the work, as the stage noted it.
         seconds: wall time; steps that share one pass over the images share its seconds.
         part: whether it is done for some of the images only; the run's folder says which.
+        nodes: rows by name of the node that computed them; empty in process.
+        faults: times by kind of what befell its workers (`worker died`, `worker lost`, `out of memory`, `data lost`,
+            `storage error`, `slow worker`); `retried`: pieces of work that were given out again for it.
         rows: rows that it answers for; `computed` of them now, `cached` from before, `failed` with a reason.
     """
 
@@ -50,6 +53,9 @@ class StepRecord(BaseModel):
     where: str = "cached"
     backend: str = ""
     notes: dict[str, Any] = Field(default_factory=dict)
+    nodes: dict[str, int] = Field(default_factory=dict)
+    faults: dict[str, int] = Field(default_factory=dict)
+    retried: int = 0
     seconds: float = 0.0
     rows: int = 0
     computed: int = 0

@@ -126,6 +126,10 @@ def steps(run: "Run") -> None:
     ]
     if rows:
         table("Steps", [*names[:-1], "per second"], rows, STEPS)
+    for step in run.record.steps:
+        if step.faults:
+            times = ", ".join(f"{kind}: {number}" for kind, number in sorted(step.faults.items()))
+            out(f"{step.step}: {step.retried} pieces of work were done again ({times})")
 
 
 def quality(record: "RunRecord") -> None:

@@ -1,5 +1,7 @@
 """`shoal run`."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +47,7 @@ def run(
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto or ray://HOST:10001.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for room on a cluster that is busy.")] = 3600,
     from_trial: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Candidate of the last `shoal tune` into --out, over its images.")
     ] = None,
@@ -65,12 +68,13 @@ def run(
         raise UsageError(f"--on is auto, local or ray, not {on!r}")
     pipeline, images = _what(pipeline, images, from_trial, out_)
     names = frozenset(name.strip() for text in force or [] for name in text.split(",") if name.strip())
-    options = RunOptions(where=on, address=address, force=names)  # type: ignore[arg-type]
+    options = RunOptions(where=on, address=address, force=names, wait=wait)  # type: ignore[arg-type]
     host, bar = Host(), Bar(quiet=quiet or json)
     host.manager.register(_Advice(bar, preset), name="shoal.cli")
     overrides = with_preset(preset, pipeline, host, set_ or [])
     try:
-        made = shoal.run(pipeline, images, out_, overrides=overrides, options=options, host=host, progress=bar)
+        with redirect_stdout(sys.stderr):  # Ray prints what it thinks of a lost node, which is no part of the answer
+            made = shoal.run(pipeline, images, out_, overrides=overrides, options=options, host=host, progress=bar)
     finally:
         bar.close()
     if json:

@@ -96,6 +96,10 @@ class Beating:
             self._steps.pop(step, None)
         self.inner.finish(step, note)
 
+    def tell(self, message: str) -> None:
+        """Pass it on."""
+        self.inner.tell(message)
+
     def beat(self) -> None:
         """Write a sign of life; a store that takes none now is no trouble of the run."""
         with self._lock:

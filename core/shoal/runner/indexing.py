@@ -13,7 +13,7 @@ from shoal.errors import ImageError
 from shoal.images import Limits, probe
 from shoal.kinds import LISTING
 from shoal.pipeline.plan import CONTENT_COLUMNS, IMAGE_COLUMNS
-from shoal.runner.jobs import RECEIPT, clean
+from shoal.runner.jobs import RECEIPT, clean, pieces
 from shoal.runner.options import limits_key
 from shoal.schema import ID
 from shoal.sources import read_bytes
@@ -65,6 +65,14 @@ class IndexJob:
         """Return a worker."""
         return IndexWorker(self)
 
+    def split(self, chunk: pa.Table, parts: int) -> list[pa.Table]:
+        """Return a chunk in pieces of files."""
+        return pieces(chunk, parts)
+
+    def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
+        """Return the receipt of a file that no worker survives."""
+        return _receipt(chunk.num_rows, 0, 0.0, dict.fromkeys(chunk["path"].to_pylist(), reason))
+
 
 class IndexWorker:
     """Reads the files of a chunk (`path`, `bytes`, `mtime_ns`) and keeps what it saw. Idempotent."""
@@ -89,18 +97,13 @@ class IndexWorker:
             self.job.folder.write_table(
                 f"{self.job.epoch:04d}-{digest.hexdigest()[:20]}.parquet", pa.Table.from_pylist(rows, schema=SEEN)
             )
-        receipt = {"task": 0, "rows": chunk.num_rows, "computed": len(rows), "reading": time.perf_counter() - began}
-        return pa.Table.from_pylist(
-            [
-                {
-                    **receipt,
-                    "seconds": 0.0,
-                    "notes": "{}",
-                    "failures": json.dumps({path: clean(reason) for path, reason in passing.items()}),
-                }
-            ],
-            RECEIPT,
-        )
+        return _receipt(chunk.num_rows, len(rows), time.perf_counter() - began, passing)
+
+
+def _receipt(rows: int, computed: int, reading: float, passing: dict[str, str]) -> pa.Table:
+    failures = json.dumps({path: clean(reason) for path, reason in passing.items()})
+    row = {"task": 0, "rows": rows, "computed": computed, "seconds": 0.0, "reading": reading}
+    return pa.Table.from_pylist([{**row, "notes": "{}", "failures": failures}], RECEIPT)
 
 
 def _look(data: bytes, limits: Limits) -> dict[str, object]:

@@ -20,6 +20,26 @@ class Job(Protocol):
     def worker(self) -> Worker:
         """Return the worker, its stages set up."""
 
+    def split(self, chunk: pa.Table, parts: int) -> list[pa.Table]:
+        """Return a chunk cut into at most so many smaller ones; none where it can't be cut."""
+
+    def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
+        """Return the receipt of a chunk that can't be cut and that no worker survives.
+
+        Args:
+            chunk: of one row.
+            reason: why it has no answer.
+            lasting: whether to keep the reason, so that the same run does not lose workers to it again.
+        """
+
+
+def pieces(chunk: pa.Table, parts: int) -> list[pa.Table]:
+    """Return a chunk's rows in at most so many pieces of like size; none where there is one row only."""
+    size = -(-chunk.num_rows // parts)
+    if chunk.num_rows < 2:
+        return []
+    return [chunk.slice(start, size).combine_chunks() for start in range(0, chunk.num_rows, size)]
+
 
 def noting(notes: dict[str, Any]) -> Callable[[str, Any], None]:
     """Return a `Context.note` that keeps facts as JSON values: numpy's numbers as numbers, anything else as text."""
@@ -48,7 +68,6 @@ RECEIPT = pa.schema(
         pa.field("reading", pa.float64()),  # seconds in reading and decoding, said once a chunk (task 0)
         pa.field("notes", pa.string()),  # JSON of what the stage noted
         pa.field("failures", pa.string()),  # JSON {id or path: reason} of failures that are not kept: they may pass
-        pa.field("trouble", pa.string()),  # JSON of a `Trouble`, where the job can't go on
     ]
 )
 
@@ -74,10 +93,6 @@ class Trouble:
         """Return the trouble that an exception is."""
         return cls(type(error).__name__, str(error), getattr(error, "step", ""), "".join(traceback.format_exception(error)))
 
-    def receipt(self) -> pa.Table:
-        """Return a receipt that carries it."""
-        return pa.Table.from_pylist([{"task": 0, "rows": 0, "trouble": json.dumps(self.__dict__)}], RECEIPT)
-
     def error(self) -> Exception:
         """Return it as an exception again; one that is not shoal's own becomes a StageError that names it."""
         known = getattr(errors, self.kind, None)
@@ -86,10 +101,3 @@ class Trouble:
             error.step = self.step
         error.add_note(self.trace)
         return error
-
-    @classmethod
-    def check(cls, receipt: pa.Table) -> None:
-        """Raise what a receipt carries, if it carries any."""
-        for text in receipt["trouble"].to_pylist():
-            if text:
-                raise cls(**json.loads(text)).error()

@@ -12,7 +12,8 @@ import pyarrow as pa
 from shoal.contract import Batch, Context, ImageSpec, MapStage, RowsFailed
 from shoal.errors import ImageError, ShoalError, StageError
 from shoal.images import ImageTimeout, Limits, read
-from shoal.runner.jobs import RECEIPT, clean, noting
+from shoal.runner.feeding import Feeder
+from shoal.runner.jobs import RECEIPT, clean, noting, pieces
 from shoal.runner.options import limits_key
 from shoal.schema import ID
 from shoal.sources import read_bytes
@@ -57,16 +58,44 @@ class MapJob:
         limits: what an image may cost.
         gpu: whether each worker has a GPU.
         threads: threads of native libraries a worker.
+        decoders: threads that may decode at most, beside the model.
     """
 
     tasks: tuple[MapTask, ...]
     limits: Limits
     gpu: bool = False
     threads: int = 1
+    decoders: int = 1
 
     def worker(self) -> "MapWorker":
         """Return a worker, its stages set up."""
         return MapWorker(self)
+
+    def split(self, chunk: pa.Table, parts: int) -> list[pa.Table]:
+        """Return a chunk in pieces of rows; one row that several stages need, a piece a stage."""
+        found = pieces(chunk, parts)
+        needs = [index for index in range(len(self.tasks)) if chunk[f"need.{index}"][0].as_py()]
+        if found or len(needs) < 2:
+            return found
+        return [_needed_by(chunk, index) for index in needs]
+
+    def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
+        """Return the receipt of an image that no worker survives; a lasting reason is kept with the stage's errors."""
+        index = next(index for index in range(len(self.tasks)) if chunk[f"need.{index}"][0].as_py())
+        maker = _Maker(self.tasks[index], index, {}, limits_key(self.limits))
+        maker.rows = 1
+        kept = maker.errors if lasting else maker.passing
+        kept[chunk["id"][0].as_py()] = reason
+        maker.keep()
+        return pa.Table.from_pylist([maker.receipt(0.0)], schema=RECEIPT)
+
+
+def _needed_by(chunk: pa.Table, index: int) -> pa.Table:
+    """Return a chunk that only one of the stages needs."""
+    for number, name in enumerate(chunk.column_names):
+        if name.startswith("need.") and name != f"need.{index}":
+            chunk = chunk.set_column(number, name, pa.array([False] * chunk.num_rows))
+    return chunk
 
 
 class MapWorker:
@@ -76,6 +105,7 @@ class MapWorker:
         """Set up every stage of the job."""
         self.job = job
         self.notes: list[dict[str, Any]] = [{} for _ in job.tasks]
+        self.feeder = Feeder(self._decode, job.decoders)
         for task, notes in zip(job.tasks, self.notes, strict=True):
             try:
                 task.stage.setup(Context(gpu=job.gpu, threads=job.threads, note=noting(notes)))
@@ -87,28 +117,34 @@ class MapWorker:
         size = max(task.batch for task in self.job.tasks)
         limits = limits_key(self.job.limits)
         makers = [_Maker(task, i, self.notes[i], limits) for i, task in enumerate(self.job.tasks)]
-        reading = 0.0
-        for start in range(0, chunk.num_rows, size):
-            part = chunk.slice(start, size)
-            began = time.perf_counter()
-            pixels = self._pixels(part)
-            reading += time.perf_counter() - began
+        parts = [chunk.slice(start, size) for start in range(0, chunk.num_rows, size)]
+        before = self.feeder.waited
+        for part, pixels in zip(parts, self.feeder.feed(map(self._wanted, parts)), strict=True):
             for maker in makers:
                 maker.feed(part, pixels)
         for maker in makers:
             maker.keep()
+        if self.job.decoders > 1:
+            self.notes[0]["decoders"] = self.feeder.threads
+        reading = self.feeder.waited - before
         return pa.Table.from_pylist([maker.receipt(reading) for maker in makers], schema=RECEIPT)
 
-    def _pixels(self, part: pa.Table) -> "list[dict[ImageSpec, Pixels | Exception]]":
-        """Return, a row an image, its pixels for each size that some stage needs of it."""
+    def _wanted(self, part: pa.Table) -> "list[_Wanted]":
+        """Return, a row an image, its id, its paths, and each size that some stage needs of it."""
         specs = [task.stage.pixels for task in self.job.tasks]
         needs = [part[f"need.{index}"].to_pylist() for index in range(len(specs))]
         rows = zip(part["id"].to_pylist(), part["paths"].to_pylist(), strict=True)
         answer = []
         for row, (image, paths) in enumerate(rows):
             wanted = {spec for spec, need in zip(specs, needs, strict=True) if spec is not None and need[row]}
-            answer.append(_decode_all(image, paths, wanted, self.job.limits) if wanted else {})
+            answer.append((image, paths, wanted))
         return answer
+
+    def _decode(self, row: "_Wanted") -> "dict[ImageSpec, Pixels | Exception]":
+        return _decode_all(*row, self.job.limits) if row[2] else {}
+
+
+_Wanted = tuple[str, Sequence[str], set[ImageSpec]]
 
 
 def _decode_all(

@@ -19,12 +19,14 @@ class RunOptions:
         address: Ray cluster to join; None takes `RAY_ADDRESS`, else starts one on this machine.
         force: names of steps to compute again, whatever the store holds; `index` reads every file again.
         limits: what an image may cost.
+        wait: seconds to wait for room on a cluster whose nodes are taken by other work.
     """
 
     where: Where = "auto"
     address: str | None = None
     force: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    wait: float = 3600.0
 
 
 def limits_key(limits: Limits) -> str:

@@ -15,9 +15,11 @@ from shoal.contract import MapStage, TableStage
 from shoal.pipeline.plan import PlannedStep
 from shoal.records import StepRecord
 from shoal.runner.answering import TableJob
-from shoal.runner.executors import Executor, Placement
+from shoal.runner.executors import Executor
+from shoal.runner.happened import Happened
 from shoal.runner.mapping import MapJob, MapTask
 from shoal.runner.options import RunOptions, limits_key
+from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
 from shoal.runner.state import RunState, by_fingerprint
 
@@ -81,6 +83,7 @@ def placement(step: PlannedStep) -> Placement:
         actors=said.actors or 0,
         cpus=needs.cpus if said.cpus is None else said.cpus,
         gpus=needs.gpus if said.gpus is None else said.gpus,
+        stretch=said.cpus is None and isinstance(step.stage, MapStage),
     )
 
 
@@ -90,24 +93,26 @@ def _one_pass(
     place = placement(steps[0])
     wanted = [_want(state, group, options) for group in by_fingerprint(steps)]
     todo = [entry for entry in wanted if len(entry.pending)]
-    name, pending = " + ".join(step.name for step in steps), []
+    name, pending, rows = " + ".join(step.name for step in steps), [], 0
     if todo:
         pending = _chunks(state, todo, place)
-        executor.prepare(pending, place)
-    began = perf_counter()
+        rows = sum(chunk.num_rows for chunk in pending)
+        executor.prepare(rows, place)
+    began, told = perf_counter(), Happened()
     if todo:
-        job = MapJob(tuple(entry.task for entry in todo), options.limits, executor.has_gpu(place), max(1, int(place.cpus)))
-        progress.start(name, sum(chunk.num_rows for chunk in pending))
-        for receipt in executor.map(job, pending, place):
-            rows = receipt.to_pylist()
-            for row in rows:
+        gpu, cpus = executor.has_gpu(place), max(1, int(place.cpus))
+        decoders = int(executor.size(place).cpus) if gpu else 1
+        job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu, cpus, decoders)
+        progress.start(name, rows)
+        for receipt in executor.map(job, pending, place, rows, told):
+            heard = receipt.to_pylist()
+            for row in heard:
                 todo[row["task"]].hear(row)
-            progress.advance(name, max(row["rows"] for row in rows))
+            progress.advance(name, max(row["rows"] for row in heard))
         progress.finish(name, f"{perf_counter() - began:.1f} s")
     wall = perf_counter() - began
-    where = executor.describe(place) if todo else "cached"
     limits = limits_key(options.limits)
-    return [record for entry in wanted for record in _records(state, entry, wall, where, limits)]
+    return [record for entry in wanted for record in _records(state, entry, wall, told, limits)]
 
 
 def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wanted:
@@ -175,7 +180,7 @@ def _consumed(state: RunState, entry: _Wanted, index: int, kept: pa.Array) -> di
     return found
 
 
-def _records(state: RunState, entry: _Wanted, wall: float, where: str, limits: str) -> list[StepRecord]:
+def _records(state: RunState, entry: _Wanted, wall: float, told: Happened, limits: str) -> list[StepRecord]:
     """Note the failures and return a record for each step of a fingerprint; a row that several ask for is the first's."""
     failures = entry.task.rows.known(limits).failed | entry.passing
     records, left = [], entry.pending
@@ -188,7 +193,7 @@ def _records(state: RunState, entry: _Wanted, wall: float, where: str, limits: s
         facts |= {"failed": len(ids) - len(good), "part": step.name in state.covered}
         if computed:
             facts |= {
-                "where": where,
+                **told.facts(),
                 "seconds": wall,
                 "backend": str(entry.notes.get("backend", "")),
                 "notes": {**entry.notes, "stage_seconds": entry.seconds},
@@ -272,6 +277,8 @@ def _table_record(step: PlannedStep, state: RunState, facts: dict[str, Any], whe
             "where": where,
             "backend": str(facts["notes"].get("backend", "")),
             "notes": facts["notes"],
+            "faults": facts.get("faults", {}),
+            "retried": facts.get("retried", 0),
             "seconds": facts["seconds"] if fresh else 0.0,
             "rows": facts["rows"],
             "computed": facts["rows"] if fresh else 0,

@@ -15,6 +15,9 @@ class Progress(Protocol):
     def finish(self, step: str, note: str) -> None:
         """A step ended; `note` says in a few words how."""
 
+    def tell(self, message: str) -> None:
+        """Something is worth a sentence: what the run waits for."""
+
 
 class Silent:
     """A progress that says nothing."""
@@ -26,4 +29,7 @@ class Silent:
         """Do nothing."""
 
     def finish(self, step: str, note: str) -> None:
+        """Do nothing."""
+
+    def tell(self, message: str) -> None:
         """Do nothing."""

@@ -20,7 +20,8 @@ from shoal.kinds import LISTING, Indexer
 from shoal.pipeline.plan import Plan, PlannedStep
 from shoal.records import RunRecord, StepRecord, clustering
 from shoal.runner.environment import commit, versions
-from shoal.runner.executors import Executor, Placement
+from shoal.runner.executors import Executor
+from shoal.runner.happened import Happened
 from shoal.runner.heartbeat import beating, job_name
 from shoal.runner.indexing import FILES as FILES_SCHEMA
 from shoal.runner.indexing import (
@@ -36,6 +37,7 @@ from shoal.runner.indexing import (
 from shoal.runner.jobs import clean
 from shoal.runner.options import RunOptions
 from shoal.runner.passes import map_pass, record_of, table_round
+from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
 from shoal.runner.state import FILES, IMAGES, UNANSWERED, RunState, covered_file
 from shoal.runner.telling import CONFIG, tell
@@ -142,7 +144,7 @@ def _begin(plan: Plan, source: str, store: Store, host: Host, options: RunOption
         process=f"{platform.node()}:{os.getpid()}",
         job=job_name(),
     )
-    run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options))
+    run = _Run(host, plan, source, store, options, progress, record, store.runs / name, Executor(options, progress.tell))
     run.folder.write(CONFIG, plan.pipeline.to_yaml().encode())
     _save(run)
     return run
@@ -160,8 +162,9 @@ def _index(run: _Run) -> RunState:
     seen = seen_before(run.store.index, run.options.limits)
     new = good if step.name in run.options.force else good.filter(pc.is_null(match(good, seen)))
     passing: dict[str, str] = {}
+    told = Happened()
     if new.num_rows:
-        passing = _read(run, new)
+        passing = _read(run, new, told)
         seen = seen_before(run.store.index, run.options.limits)
     files = one_item_an_image(file_table(listing, seen, passing, step.name), step.name)
     images = image_table(files, seen)
@@ -169,7 +172,7 @@ def _index(run: _Run) -> RunState:
     run.folder.write_table(IMAGES, images)
     run.record.files, run.record.images = files.num_rows, images.num_rows
     facts = {
-        "where": run.executor.describe(Placement()) if new.num_rows else "cached",
+        **(told.facts() if new.num_rows else {"where": "cached"}),
         "seconds": perf_counter() - began,
         "rows": files.num_rows,
         "computed": new.num_rows,
@@ -185,7 +188,7 @@ def _index(run: _Run) -> RunState:
     return RunState(run.store, run.folder, run.plan, images)
 
 
-def _read(run: _Run, new: pa.Table) -> dict[str, str]:
+def _read(run: _Run, new: pa.Table, told: Happened) -> dict[str, str]:
     """Read files that were never seen; return the reasons of those that could not be, by path."""
     name = run.plan.index.name
     passing: dict[str, str] = {}
@@ -193,7 +196,7 @@ def _read(run: _Run, new: pa.Table) -> dict[str, str]:
     epoch = next_epoch(run.store.index) if name in run.options.force else 0
     job = IndexJob(run.store.index, run.options.limits, epoch)
     place = Placement(seconds_a_row=PROBE_SECONDS if is_local(new["path"][0].as_py()) else FETCH_SECONDS)
-    for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), place):
+    for receipt in run.executor.map(job, chunks(new, INDEX_CHUNK), place, new.num_rows, told):
         passing |= _failures(receipt)
         run.progress.advance(name, receipt["rows"][0].as_py())
     run.progress.finish(name, f"{new.num_rows} files read")

@@ -16,9 +16,10 @@ from shoal.pipeline.plan import Plan, PlannedStep, is_table
 from shoal.pipeline.plan import plan as make_plan
 from shoal.records import StepRecord
 from shoal.runner import Progress, RunOptions, execute
-from shoal.runner.executors import Executor, Placement
+from shoal.runner.executors import Executor
 from shoal.runner.jobs import Trouble
 from shoal.runner.passes import placement, record_of, table_job
+from shoal.runner.placement import Placement
 from shoal.runner.state import RunState, covered_file
 from shoal.store import Folder, Store
 from shoal.tuning.score import Graph, graph, information, rand, score

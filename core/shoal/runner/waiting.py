@@ -1,0 +1,54 @@
+"""Says aloud what work without any worker waits for, and ends the wait at its limit: nothing hangs silently."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from shoal.errors import RunFailed
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long work waits for room on a cluster whose nodes are taken: seconds until it says so, and until it gives up."""
+
+    tell: float = 10.0
+    limit: float = 3600.0
+
+
+class WaitingRoom:
+    """Watches one piece of work: a pass, or a round of table jobs."""
+
+    def __init__(self, patience: Patience, say: Callable[[str], None]) -> None:
+        """Begin to wait now."""
+        self.patience, self.say = patience, say
+        self._since, self._said = monotonic(), False
+
+    def look(self, placed: bool, cpus: float, gpus: float, possible: bool) -> None:
+        """Look once more.
+
+        Args:
+            placed: whether some worker has its place: then nobody waits.
+            cpus: of a worker.
+            gpus: of a worker.
+            possible: whether some node is large enough.
+
+        Raises:
+            RunFailed: the limit is reached.
+        """
+        now = monotonic()
+        if placed:
+            self._since, self._said = now, False
+            return
+        waited = now - self._since
+        need = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+        why = "the cluster's nodes are taken by other work" if possible else "no node of the cluster is that large now"
+        if waited >= self.patience.limit:
+            raise RunFailed(
+                f"a worker of {need} found no room in {self.patience.limit:g} s: {why}; the same command goes on"
+            )
+        if waited >= self.patience.tell and not self._said:
+            self._said = True
+            self.say(
+                f"waiting for room for a worker of {need}: {why}; goes on by itself when there is room, "
+                f"gives up {self.patience.limit:g} s after it began to wait"
+            )

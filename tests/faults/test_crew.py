@@ -1,0 +1,93 @@
+"""The pool itself, with small jobs: memory that runs out, nodes of unlike kinds, and chunks that are taken one by one."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from shoal.runner.crew import DEPTH, Crew
+from shoal.runner.happened import Happened
+from shoal.runner.jobs import pieces
+from shoal.runner.placement import Placement
+from shoal.runner.waiting import Patience
+
+from .cluster import Bench, Nodes
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A job whose receipts are the chunks; its worker holds so many rows and no more."""
+
+    holds: int = 1000
+    hopeless: int = -1
+
+    def worker(self) -> Callable[[pa.Table], pa.Table]:
+        def work(chunk: pa.Table) -> pa.Table:
+            if chunk.num_rows > self.holds or self.hopeless in chunk["n"].to_pylist():
+                raise MemoryError
+            return chunk
+
+        return work
+
+    def split(self, chunk: pa.Table, parts: int) -> list[pa.Table]:
+        return pieces(chunk, parts)
+
+    def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
+        assert not lasting, "memory may be there another time"
+        return pa.table({"n": [-number for number in chunk["n"].to_pylist()]})
+
+
+def crew(job: Counting, told: Happened, rows: int, place: Placement | None = None) -> Crew:
+    import ray
+
+    return Crew(ray, job, place or Placement(), rows, told, lambda message: None, Patience())
+
+
+def chunks(rows: int, size: int) -> Iterator[pa.Table]:
+    for start in range(0, rows, size):
+        yield pa.table({"n": list(range(start, start + size))})
+
+
+def numbers(receipts: Iterator[pa.Table]) -> list[int]:
+    return sorted(number for receipt in receipts for number in receipt["n"].to_pylist())
+
+
+def test_memory_that_runs_out_halves_chunks_and_takes_workers_away(nodes: Nodes) -> None:
+    told = Happened()
+    found = numbers(crew(Counting(holds=3), told, 32).run(chunks(32, 8)))
+    assert found == list(range(32))
+    assert told.faults == {"out of memory": 4 + 8}, "chunks of 8, then of 4, do not fit; those of 2 do"
+
+
+def test_an_image_that_fits_nowhere_is_rejected(nodes: Nodes) -> None:
+    told = Happened()
+    found = numbers(crew(Counting(hopeless=5), told, 16).run(chunks(16, 8)))
+    assert found == sorted([*(number for number in range(16) if number != 5), -5])
+
+
+def test_chunks_are_taken_as_workers_get_free(nodes: Nodes) -> None:
+    taken: list[int] = []
+
+    def source() -> Iterator[pa.Table]:
+        for number in range(40):
+            taken.append(number)
+            yield pa.table({"n": [number]})
+
+    running = crew(Counting(), Happened(), 40).run(source())
+    next(running)
+    assert len(taken) <= 3 * (DEPTH + 1) + 1, "what is taken is what three workers have, and what is next"
+    assert len(list(running)) == 39
+
+
+def test_a_step_finds_the_node_with_gpus_and_gets_its_cpus(bench: Bench, nodes: Nodes) -> None:
+    """Ray hands out the GPUs that it was told of; no stage here computes on one."""
+    rich = nodes.add(num_cpus=5, num_gpus=2)
+    nodes.cluster.wait_for_nodes()
+    try:
+        run = bench.go(gpus=1)
+    finally:
+        nodes.kill(rich)
+    step = run.record.step("embed")
+    assert step.where == "ray: 2 x 2 cpu + 1 gpu", "one worker a GPU; of five CPUs one is left over, two are each worker's"
+    assert {name.rpartition("/")[2] for name in step.nodes} == {rich.node_id[:6]}
+    assert 1 <= step.notes["decoders"] <= 2

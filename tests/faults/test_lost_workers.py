@@ -1,0 +1,39 @@
+"""Workers and nodes that die, at moments that the run's own progress names: the tables are those of an undisturbed run."""
+
+import os
+import signal
+
+import pyarrow as pa
+import pytest
+
+from .cluster import LONG, PHOTOS, At, Bench, Nodes, moment, same
+
+KILLS, SHORT = 20, 2
+
+
+@pytest.mark.parametrize("seed", range(KILLS if LONG else SHORT))
+def test_a_node_is_killed(seed: int, bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table]) -> None:
+    step, rows, dice = moment(seed)
+    killer = At(step, rows, lambda: nodes.kill(dice.choice(nodes.others)))
+    run = bench.go(progress=killer)
+    assert killer.done
+    same(run, undisturbed)
+
+
+def test_a_killed_worker_process_costs_its_chunks_only(bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table]) -> None:
+    killer = At("embed", 1, lambda: os.kill(bench.workers()[0], signal.SIGKILL))
+    run = bench.go(progress=killer)
+    same(run, undisturbed)
+    step = run.record.step("embed")
+    assert step.faults == {"worker died": 1}
+    assert step.retried >= 1
+    assert sum(step.nodes.values()) == PHOTOS
+    lines = bench.log.read_text().splitlines()
+    assert PHOTOS < len(lines) <= PHOTOS + 2 * 16, "more than the two chunks of the dead worker was done again"
+
+
+def test_workers_that_die_in_setup_end_the_run_in_one_sentence(bench: Bench, nodes: Nodes) -> None:
+    from shoal.errors import RunFailed
+
+    with pytest.raises(RunFailed, match="3 workers in a row died while their stages were set up"):
+        bench.go("unborn: true")
