@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,18 +64,24 @@ class Executor:
         self._ray: Any = None
         self._ours = False
 
-    def map(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
-        """Yield the receipts of a job's chunks, in any order."""
-        if self.prepare(chunks, placement):
+    def map(self, job: Job, chunks: Iterable[pa.Table], placement: Placement, rows: int) -> Iterator[pa.Table]:
+        """Yield the receipts of a job's chunks, in any order.
+
+        Args:
+            job: what is done with each chunk.
+            chunks: taken as workers get free, so they may be made one after the other.
+            placement: what each worker is given.
+            rows: of all chunks together, to weigh whether Ray pays.
+        """
+        if self.prepare(rows, placement):
             yield from self._map_on_ray(job, chunks, placement)
             return
         worker = job.worker()
         for chunk in chunks:
             yield worker(chunk)
 
-    def prepare(self, chunks: Sequence[pa.Table], placement: Placement) -> bool:
-        """Start Ray if these chunks are worth it, and tell whether they run on it."""
-        rows = sum(chunk.num_rows for chunk in chunks)
+    def prepare(self, rows: int, placement: Placement) -> bool:
+        """Start Ray if so many rows are worth it, and tell whether they run on it."""
         if not self._takes_ray(rows * placement.seconds_a_row):
             return False
         self._start()
@@ -197,12 +203,13 @@ class Executor:
             )
         return placement.actors or fit, each_gpu
 
-    def _map_on_ray(self, job: Job, chunks: Sequence[pa.Table], placement: Placement) -> Iterator[pa.Table]:
+    def _map_on_ray(self, job: Job, every: Iterable[pa.Table], placement: Placement) -> Iterator[pa.Table]:
         from ray import data
 
         actors, gpus = self._size(placement)
+        chunks = list(every)
         actors = min(actors, len(chunks))
-        dataset = data.from_arrow(list(chunks)).map_batches(
+        dataset = data.from_arrow(chunks).map_batches(
             _Actor,
             fn_constructor_args=(job,),
             # A chunk is a block and a call. Ray wants a number where there are GPUs, and may join the small ones at the end.

@@ -90,19 +90,20 @@ def _one_pass(
     place = placement(steps[0])
     wanted = [_want(state, group, options) for group in by_fingerprint(steps)]
     todo = [entry for entry in wanted if len(entry.pending)]
-    name, pending = " + ".join(step.name for step in steps), []
+    name, pending, rows = " + ".join(step.name for step in steps), [], 0
     if todo:
         pending = _chunks(state, todo, place)
-        executor.prepare(pending, place)
+        rows = sum(chunk.num_rows for chunk in pending)
+        executor.prepare(rows, place)
     began = perf_counter()
     if todo:
         job = MapJob(tuple(entry.task for entry in todo), options.limits, executor.has_gpu(place), max(1, int(place.cpus)))
-        progress.start(name, sum(chunk.num_rows for chunk in pending))
-        for receipt in executor.map(job, pending, place):
-            rows = receipt.to_pylist()
-            for row in rows:
+        progress.start(name, rows)
+        for receipt in executor.map(job, pending, place, rows):
+            heard = receipt.to_pylist()
+            for row in heard:
                 todo[row["task"]].hear(row)
-            progress.advance(name, max(row["rows"] for row in rows))
+            progress.advance(name, max(row["rows"] for row in heard))
         progress.finish(name, f"{perf_counter() - began:.1f} s")
     wall = perf_counter() - began
     where = executor.describe(place) if todo else "cached"

@@ -190,7 +190,7 @@ def _read(run: _Run, new: pa.Table) -> dict[str, str]:
     epoch = next_epoch(run.store.index) if name in run.options.force else 0
     job = IndexJob(run.store.index, run.options.limits, epoch)
     place = Placement(seconds_a_row=PROBE_SECONDS if is_local(new["path"][0].as_py()) else FETCH_SECONDS)
-    for receipt in run.executor.map(job, list(chunks(new, INDEX_CHUNK)), place):
+    for receipt in run.executor.map(job, chunks(new, INDEX_CHUNK), place, new.num_rows):
         passing |= _failures(receipt)
         run.progress.advance(name, receipt["rows"][0].as_py())
     run.progress.finish(name, f"{new.num_rows} files read")
