@@ -14,6 +14,7 @@ BUILTINS: tuple[str, ...] = (
     "shoal_plugins.cluster.hdbscan",
     "shoal_plugins.cluster.dbscan",
     "shoal_plugins.cluster.kmeans",
+    "shoal_plugins.cluster.partitioned",
     "shoal_plugins.sample.nearest",
     "shoal_plugins.sample.farthest",
     "shoal_plugins.sample.random",

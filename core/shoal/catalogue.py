@@ -23,8 +23,9 @@ from shoal.host import Host
 from shoal.pipeline import Pipeline, parse
 from shoal.pipeline.plan import IMAGE_COLUMNS, INDEX
 from shoal.records import RunRecord, StepRecord, clustering, labelling, rescuing
+from shoal.runner.imageset import IMAGES, SLICE
 from shoal.runner.run import RECORD
-from shoal.runner.state import FILES, IMAGES, UNANSWERED, covered_file
+from shoal.runner.state import FILES, UNANSWERED, covered_file
 from shoal.runner.telling import CONFIG
 from shoal.store import Folder, Store, TableStore
 
@@ -130,8 +131,12 @@ class Run:
     @property
     def rejected(self) -> pa.Table:
         """The files that are not in the result: path, step, status, reason."""
-        files = self.files
-        return files.filter(pc.not_equal(files["status"], "accepted")).select(["path", "step", "status", "reason"])
+        names = ["path", "step", "status", "reason"]
+        if not self.folder.exists(FILES):
+            return self.files.select(names)
+        slices = self.folder.read_slices(FILES, names, SLICE)  # there may be many more files than rejected ones
+        found = [rows.filter(pc.not_equal(rows["status"], "accepted")) for rows in slices]
+        return pa.concat_tables(found) if found else self.files.select(names)
 
     @property
     def unanswered(self) -> pa.Table:

@@ -37,7 +37,7 @@ SEEN = pa.schema(
 
 FILES = pa.schema(
     [
-        *[field for field in LISTING if field.name not in ("reason", "failed")],
+        *[field for field in LISTING if field.name not in ("reason", "failed", "id")],
         pa.field("id", pa.string()),
         pa.field("status", pa.string()),
         pa.field("step", pa.string()),
@@ -148,7 +148,8 @@ def file_table(listing: pa.Table, seen: pa.Table, passing: dict[str, str], step:
     rows = match(listing, seen)
     error = seen["error"].combine_chunks().take(rows)
     size = seen["size"].combine_chunks().take(rows)
-    gone = pa.array([passing.get(path) for path in listing["path"].to_pylist()], pa.string())
+    places = pc.index_in(listing["path"], value_set=pa.array(list(passing), pa.string()))
+    gone = pa.array(list(passing.values()), pa.string()).take(places.combine_chunks())
     filtered = pc.and_(pc.is_valid(listing["reason"]), pc.invert(pc.fill_null(listing["failed"], False)))
     reason = pc.coalesce(listing["reason"], gone, error)
     accepted = pc.is_null(reason)

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 from shoal.contract import MapStage, TableStage
 from shoal.pipeline.plan import PlannedStep
 from shoal.records import StepRecord
-from shoal.runner.answering import TableJob
+from shoal.runner.answering import Gather, TableJob
 from shoal.runner.executors import Executor
 from shoal.runner.happened import Happened
 from shoal.runner.mapping import MapJob, MapTask
 from shoal.runner.options import RunOptions, limits_key
 from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
-from shoal.runner.state import RunState, by_fingerprint
+from shoal.runner.state import Choice, RunState, by_fingerprint
 
 SMALLEST, LARGEST = 16, 512
 """Rows of a part file: few enough that a killed run loses little and workers end together, enough for Parquet."""
@@ -33,18 +33,43 @@ class _Wanted:
 
     Attributes:
         steps: more than one where the same stage is named twice.
-        asked: ids that each step is asked for.
-        pending: those without a row yet.
+        asked: which images each step is asked for.
+        limits: under which errors hold; None: whatever is kept is computed again.
+        rows: number of images that each step is asked for.
+        computed: of these the ones without a row yet; one that several ask for is the first's.
         seconds, notes, passing: what the workers said.
     """
 
     steps: list[PlannedStep]
-    asked: list[pa.Array]
+    asked: list[Choice]
     task: MapTask
-    pending: pa.Array
+    limits: str | None
+    rows: list[int] = field(default_factory=list)
+    computed: list[int] = field(default_factory=list)
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     passing: dict[str, str] = field(default_factory=dict)
+
+    def pending(self, ids: pa.Array) -> pa.Array:
+        """Return those of a slice's ids that are asked for and have no row yet, sorted."""
+        return self._pending([choice.of(ids) for choice in self.asked])
+
+    def _pending(self, asked: list[pa.Array]) -> pa.Array:
+        ids = asked[0] if len(asked) == 1 else pc.unique(pa.concat_arrays(asked)).sort()
+        if self.limits is None or not len(ids):
+            return ids
+        return self.task.rows.known(self.limits, ids).missing(ids)
+
+    def count(self, ids: pa.Array) -> pa.Array:
+        """Add a slice's ids to `rows` and `computed`; return those that are pending."""
+        asked = [choice.of(ids) for choice in self.asked]
+        pending = left = self._pending(asked)
+        for number, mine in enumerate(asked):
+            taken = pc.is_in(left, value_set=mine)
+            self.rows[number] += len(mine)
+            self.computed[number] += pc.sum(taken).as_py() or 0
+            left = left.filter(pc.invert(taken))
+        return pending
 
     def hear(self, receipt: dict[str, Any]) -> None:
         """Take in a chunk's receipt."""
@@ -92,11 +117,10 @@ def _one_pass(
 ) -> list[StepRecord]:
     place = placement(steps[0])
     wanted = [_want(state, group, options) for group in by_fingerprint(steps)]
-    todo = [entry for entry in wanted if len(entry.pending)]
-    name, pending, rows = " + ".join(step.name for step in steps), [], 0
+    rows = _survey(state, wanted)
+    todo = [entry for entry in wanted if any(entry.computed)]
+    name = " + ".join(step.name for step in steps)
     if todo:
-        pending = _chunks(state, todo, place)
-        rows = sum(chunk.num_rows for chunk in pending)
         executor.prepare(rows, place)
     began, told = perf_counter(), Happened()
     if todo:
@@ -104,7 +128,7 @@ def _one_pass(
         decoders = int(executor.size(place).cpus) if gpu else 1
         job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu, cpus, decoders)
         progress.start(name, rows)
-        for receipt in executor.map(job, pending, place, rows, told):
+        for receipt in executor.map(job, _chunks(state, todo, place, rows), place, rows, told):
             heard = receipt.to_pylist()
             for row in heard:
                 todo[row["task"]].hear(row)
@@ -124,9 +148,19 @@ def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wa
     if not isinstance(stage, MapStage):
         raise TypeError(f"{stage.title()} is no map stage")
     task = MapTask(step.name, stage, rows, step.settings.batch or stage.needs().batch, rows.next_epoch() if force else 0)
+    none = [0] * len(group)
     asked = [state.asked(member) for member in group]
-    ids = asked[0] if len(asked) == 1 else pc.unique(pa.concat_arrays(asked)).sort()
-    return _Wanted(group, asked, task, ids if force else rows.known(limits_key(options.limits)).missing(ids))
+    return _Wanted(group, asked, task, None if force else limits_key(options.limits), none.copy(), none.copy())
+
+
+def _survey(state: RunState, wanted: list[_Wanted]) -> int:
+    """Count, a slice at a time, what each step is asked for; return how many images some stage still needs."""
+    rows = 0
+    for images in state.images.slices(["id"]):
+        ids = images["id"].combine_chunks()
+        pending = [entry.count(ids) for entry in wanted]
+        rows += len(pending[0]) if len(pending) == 1 else len(pc.unique(pa.concat_arrays(pending)))
+    return rows
 
 
 def _chain(state: RunState, step: PlannedStep) -> list[PlannedStep]:
@@ -144,20 +178,26 @@ def _rejects(state: RunState, step: PlannedStep) -> bool:
     return essential and not any(link.only for link in _chain(state, step))
 
 
-def _chunks(state: RunState, todo: list[_Wanted], place: Placement) -> list[pa.Table]:
-    """Return the images that some stage still needs, cut by id into the part files to be."""
-    kept = state.images["id"].combine_chunks()
-    columns: dict[str, Any] = {"id": kept, "paths": state.images["paths"]}
-    needs = [pc.is_in(kept, value_set=entry.pending) for entry in todo]
-    some = needs[0]
-    for need in needs[1:]:
-        some = pc.or_(some, need)
-    for index, (entry, need) in enumerate(zip(todo, needs, strict=True)):
-        columns[f"need.{index}"] = need
-        columns |= _consumed(state, entry, index, kept)
-    table = pa.table(columns).filter(some)
-    workers = max(place.actors, 2)
-    return [table.slice(start, size).combine_chunks() for start, size in cuts(table.num_rows, workers)]
+def _chunks(state: RunState, todo: list[_Wanted], place: Placement, rows: int) -> Iterator[pa.Table]:
+    """Yield the images that some stage still needs, cut by id into the part files to be; a slice is in memory at once."""
+    sizes = (size for _, size in cuts(rows, max(place.actors, 2)))
+    yield from recut(_needed(state, todo), sizes)
+
+
+def recut(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
+    """Yield the rows of some tables in tables of these sizes, each with its own memory; the last may have fewer."""
+    coming = iter(tables)
+    left: pa.Table | None = None
+    for size in sizes:
+        while left is None or left.num_rows < size:
+            more = next(coming, None)
+            if more is None:
+                break
+            left = more if left is None or not left.num_rows else pa.concat_tables([left, more])
+        if left is None or not left.num_rows:
+            return
+        yield left.slice(0, size).combine_chunks()
+        left = left.slice(size)
 
 
 def cuts(rows: int, workers: int) -> Iterator[tuple[int, int]]:
@@ -169,28 +209,44 @@ def cuts(rows: int, workers: int) -> Iterator[tuple[int, int]]:
         start += size
 
 
-def _consumed(state: RunState, entry: _Wanted, index: int, kept: pa.Array) -> dict[str, Any]:
+def _needed(state: RunState, todo: list[_Wanted]) -> Iterator[pa.Table]:
+    """Yield the images of each slice that some stage still needs, with what it reads of them."""
+    index = state.plan.index.name
+    read = [source.column for entry in todo for source in entry.steps[0].sources.values() if source.step == index]
+    for images in state.images.slices(["id", "paths", *read]):
+        kept = images["id"].combine_chunks()
+        pending = [entry.pending(kept) for entry in todo]
+        needs = [pc.is_in(kept, value_set=ids) for ids in pending]
+        some = needs[0]
+        for need in needs[1:]:
+            some = pc.or_(some, need)
+        columns: dict[str, Any] = {"id": kept, "paths": images["paths"]}
+        for number, (entry, ids, need) in enumerate(zip(todo, pending, needs, strict=True)):
+            columns[f"need.{number}"] = need
+            columns |= _consumed(state.gathers(entry.steps[0], images), ids, number, kept)
+        yield pa.table(columns).filter(some)
+
+
+def _consumed(gathers: Sequence[Gather], pending: pa.Array, number: int, kept: pa.Array) -> dict[str, Any]:
     """Return the columns that a map step reads of its pending images, null for the others."""
-    rows = pc.index_in(kept, value_set=entry.pending)
+    rows = pc.index_in(kept, value_set=pending)
     found = {}
-    for source in state.gathers(entry.steps[0]):
-        for name, values in source.gather(entry.pending).items():
+    for source in gathers:
+        for name, values in source.gather(pending).items():
             whole = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
-            found[f"in.{index}.{name}"] = whole.take(rows)
+            found[f"in.{number}.{name}"] = whole.take(rows)
     return found
 
 
 def _records(state: RunState, entry: _Wanted, wall: float, told: Happened, limits: str) -> list[StepRecord]:
     """Note the failures and return a record for each step of a fingerprint; a row that several ask for is the first's."""
-    failures = entry.task.rows.known(limits).failed | entry.passing
-    records, left = [], entry.pending
-    for step, ids in zip(entry.steps, entry.asked, strict=True):
+    failures = entry.task.rows.failed(limits) | entry.passing
+    records = []
+    for step, asked, rows, computed in zip(entry.steps, entry.asked, entry.rows, entry.computed, strict=True):
         state.digests[step.name] = ""
-        good = _note_failures(state, step, ids, failures)
-        mine = pc.is_in(left, value_set=ids)
-        computed, left = pc.sum(mine).as_py() or 0, left.filter(pc.invert(mine))
-        facts: dict[str, Any] = {"rows": len(ids), "computed": computed, "cached": len(ids) - computed}
-        facts |= {"failed": len(ids) - len(good), "part": step.name in state.covered}
+        failed = _note_failures(state, step, asked, failures)
+        facts: dict[str, Any] = {"rows": rows, "computed": computed, "cached": rows - computed}
+        facts |= {"failed": failed, "part": step.name in state.covered}
         if computed:
             facts |= {
                 **told.facts(),
@@ -202,18 +258,30 @@ def _records(state: RunState, entry: _Wanted, wall: float, told: Happened, limit
     return records
 
 
-def _note_failures(state: RunState, step: PlannedStep, ids: pa.Array, failures: dict[str, str]) -> pa.Array:
-    """Put the failures of a step into the state; return the ids that it has rows for."""
-    bad = ids.filter(pc.is_in(ids, value_set=pa.array(list(failures), pa.string()))).to_pylist()
+def _note_failures(state: RunState, step: PlannedStep, asked: Choice, failures: dict[str, str]) -> int:
+    """Put a step's failures into the state, and the ids that have rows where not all have; return how many failed."""
+    bad = _among(state, asked, pa.array(list(failures), pa.string())) if failures else []
     if _rejects(state, step):
         state.failed |= {image: (step.name, failures[image]) for image in bad if image not in state.failed}
     elif bad:
         state.unanswered[step.name] = {image: failures[image] for image in bad}
+    if not asked.sets and (not bad or _rejects(state, step)):
+        return len(bad)  # all that are accepted have a row
+    ids = asked.of(state.images.ids)
     good = ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(bad, pa.string())))) if bad else ids
     accepted = state.accepted()  # a step beside this one may have failed on images that this one answered
     if not (good.equals(accepted) or pc.all(pc.is_in(accepted, value_set=good), min_count=0).as_py()):
         state.covered[step.name] = good
-    return good
+    return len(bad)
+
+
+def _among(state: RunState, asked: Choice, failed: pa.Array) -> list[str]:
+    """Return the failed images that a step was asked for, sorted."""
+    found: list[str] = []
+    for images in state.images.slices(["id"]):
+        ids = images["id"].combine_chunks()
+        found += asked.of(ids.filter(pc.is_in(ids, value_set=failed))).to_pylist()
+    return found
 
 
 def record_of(step: PlannedStep) -> StepRecord:

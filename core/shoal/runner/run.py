@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from time import perf_counter
 
 import pyarrow as pa
@@ -16,13 +17,14 @@ import pyarrow.compute as pc
 from shoal.contract import MapStage
 from shoal.errors import RunFailed, ShoalError, UsageError
 from shoal.host import Host
-from shoal.kinds import LISTING, Indexer
+from shoal.kinds import Indexer
 from shoal.pipeline.plan import Plan, PlannedStep
 from shoal.records import RunRecord, StepRecord, clustering
 from shoal.runner.environment import commit, versions
 from shoal.runner.executors import Executor
 from shoal.runner.happened import Happened
 from shoal.runner.heartbeat import beating, job_name
+from shoal.runner.imageset import IMAGES, SLICE, ImageSet
 from shoal.runner.indexing import FILES as FILES_SCHEMA
 from shoal.runner.indexing import (
     IndexJob,
@@ -39,8 +41,9 @@ from shoal.runner.options import RunOptions
 from shoal.runner.passes import map_pass, record_of, table_round
 from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
-from shoal.runner.state import FILES, IMAGES, UNANSWERED, RunState, covered_file
+from shoal.runner.state import FILES, UNANSWERED, RunState, covered_file
 from shoal.runner.telling import CONFIG, tell
+from shoal.runner.told import Indexed, index_told
 from shoal.sources import is_local
 from shoal.store import Folder, Store
 
@@ -155,37 +158,50 @@ def _index(run: _Run) -> RunState:
     step, began = run.plan.index, perf_counter()
     if not isinstance(step.stage, Indexer):
         raise UsageError(f"the first step must be an index stage, and {step.stage.title()} is none")
-    listing = pa.concat_tables(list(step.stage.list_files(run.source)) or [LISTING.empty_table()])
-    if not listing.num_rows:
+    tables = (table for table in step.stage.list_files(run.source) if table.num_rows)
+    first = next(tables, None)
+    if first is None:
         raise UsageError(f"{run.source} holds no file; name a folder of images")
+    listing = chain([first], tables)
+    told = first["id"].null_count < first.num_rows
+    happened = Happened()
+    found = index_told(run.folder, listing, step.name) if told else _index_read(run, pa.concat_tables(listing), happened)
+    run.record.files, run.record.images = found.files, found.images.count
+    facts = {
+        **(happened.facts() if found.computed else {"where": "cached"}),
+        "seconds": perf_counter() - began,
+        "rows": found.files,
+        "computed": found.computed,
+        "cached": found.cached,
+        "failed": found.failed,
+    }
+    _note(run, record_of(step).model_copy(update=facts))
+    if not found.images.count:
+        reasons = run.folder.read_table(FILES, ["reason"])["reason"].to_pylist()
+        reason, times = Counter(reasons).most_common(1)[0]
+        raise RunFailed(
+            f"none of the {len(reasons)} files of {run.source} is an image that can be read; {times} of them: {reason}"
+        )
+    return RunState(run.store, run.folder, run.plan, found.images)
+
+
+def _index_read(run: _Run, listing: pa.Table, happened: Happened) -> Indexed:
+    """Read the files that were never seen; write the run's files and images."""
+    name = run.plan.index.name
     good = listing.filter(pc.is_null(listing["reason"]))
     seen = seen_before(run.store.index, run.options.limits)
-    new = good if step.name in run.options.force else good.filter(pc.is_null(match(good, seen)))
+    new = good if name in run.options.force else good.filter(pc.is_null(match(good, seen)))
     passing: dict[str, str] = {}
-    told = Happened()
     if new.num_rows:
-        passing = _read(run, new, told)
+        passing = _read(run, new, happened)
         seen = seen_before(run.store.index, run.options.limits)
-    files = one_item_an_image(file_table(listing, seen, passing, step.name), step.name)
+    files = one_item_an_image(file_table(listing, seen, passing, name), name)
     images = image_table(files, seen)
     run.folder.write_table(FILES, files)
     run.folder.write_table(IMAGES, images)
-    run.record.files, run.record.images = files.num_rows, images.num_rows
-    facts = {
-        **(told.facts() if new.num_rows else {"where": "cached"}),
-        "seconds": perf_counter() - began,
-        "rows": files.num_rows,
-        "computed": new.num_rows,
-        "cached": good.num_rows - new.num_rows,
-        "failed": pc.sum(pc.equal(files["status"], "failed")).as_py(),
-    }
-    _note(run, record_of(step).model_copy(update=facts))
-    if not images.num_rows:
-        reason, times = Counter(files["reason"].to_pylist()).most_common(1)[0]
-        raise RunFailed(
-            f"none of the {files.num_rows} files of {run.source} is an image that can be read; {times} of them: {reason}"
-        )
-    return RunState(run.store, run.folder, run.plan, images)
+    failed = pc.sum(pc.equal(files["status"], "failed")).as_py()
+    there = ImageSet(run.folder, images.num_rows, images)
+    return Indexed(there, files.num_rows, failed, new.num_rows, good.num_rows - new.num_rows)
 
 
 def _read(run: _Run, new: pa.Table, told: Happened) -> dict[str, str]:
@@ -241,11 +257,11 @@ def _names(steps: list[PlannedStep]) -> str:
 
 def _check_failures(run: _Run, state: RunState) -> None:
     limit = run.plan.pipeline.max_failed
-    share = len(state.failed) / max(state.images.num_rows, 1)
+    share = len(state.failed) / max(state.images.count, 1)
     if share > limit:
         step, reason = next(iter(state.failed.values()))
         raise RunFailed(
-            f"{len(state.failed)} of {state.images.num_rows} images failed, over max_failed={limit:g}; "
+            f"{len(state.failed)} of {state.images.count} images failed, over max_failed={limit:g}; "
             f"the first at step {step!r}: {reason}"
         )
     for record in run.record.steps:
@@ -259,16 +275,19 @@ def _check_failures(run: _Run, state: RunState) -> None:
 
 def _account(run: _Run, state: RunState) -> None:
     """Give every file its status, also where the run fails, and hold the sum against the input."""
-    files = run.folder.read_table(FILES)
-    files = _with_failures(files, state.failed)
-    run.folder.write_table(FILES, files)
+    if state.failed:
+        slices = run.folder.read_slices(FILES, None, SLICE)
+        run.folder.write_slices(FILES, FILES_SCHEMA, (_with_failures(rows, state.failed) for rows in slices))
     missed = [(image, step, why) for step, found in state.unanswered.items() for image, why in found.items()]
     if missed:
         names = ("id", "step", "reason")
         run.folder.write_table(UNANSWERED, pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in missed]))
-    run.record.accepted = pc.sum(pc.equal(files["status"], "accepted")).as_py()
-    run.record.rejected = pc.sum(pc.not_equal(files["status"], "accepted")).as_py()
-    run.record.images = len(state.accepted())
+    status: Counter[str] = Counter()
+    for rows in run.folder.read_slices(FILES, ["status"], SLICE):
+        status.update({row["values"]: row["counts"] for row in rows["status"].value_counts().to_pylist()})
+    run.record.accepted = status["accepted"]
+    run.record.rejected = status.total() - status["accepted"]
+    run.record.images = state.images.count - len(state.failed)
     if run.record.accepted + run.record.rejected != run.record.files:
         raise RunFailed(
             f"{run.record.files} files went in, {run.record.accepted} were accepted and {run.record.rejected} rejected: "
@@ -285,8 +304,6 @@ def _count_clusters(run: _Run, state: RunState) -> None:
 
 
 def _with_failures(files: pa.Table, failed: dict[str, tuple[str, str]]) -> pa.Table:
-    if not failed:
-        return files
     ids = pa.array(list(failed), pa.string())
     rows = pc.index_in(files["id"], value_set=ids)
     hit = pc.and_(pc.is_valid(rows), pc.is_valid(files["id"]))

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 from shoal.contract import TableStage
 from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, Source, is_table
-from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather
+from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather, Given
+from shoal.runner.imageset import IMAGES, ImageSet
 from shoal.store import Folder, RowStore, Store, TableStore
 from shoal.store.tables import hash_column
 
-IMAGES = "images.parquet"
 FILES = "files.parquet"
 UNANSWERED = "unanswered.parquet"
 
@@ -24,13 +24,35 @@ def covered_file(step: str) -> str:
     return f"covered-{step}.parquet"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which images a step is done for: those of all `sets`, without those that failed before.
+
+    Attributes:
+        failed: ids.
+        sets: ids; none of them where no table and no step that answered some images only says which.
+    """
+
+    failed: pa.Array
+    sets: tuple[pa.Array, ...] = ()
+
+    def of(self, ids: pa.Array) -> pa.Array:
+        """Return those of some ids that are chosen, in order."""
+        if len(self.failed):
+            ids = ids.filter(pc.invert(pc.is_in(ids, value_set=self.failed)))
+        for chosen in self.sets:
+            if not chosen.equals(ids):
+                ids = ids.filter(pc.is_in(ids, value_set=chosen))
+        return ids
+
+
 @dataclass
 class RunState:
     """The state of one run.
 
     Attributes:
         store, folder, plan: of the run.
-        images: `id` and `IMAGE_COLUMNS`, sorted by id.
+        images: of the run.
         failed: (step, reason) by id of the images that a map step could not answer.
         unanswered: the same by step, for steps without whose rows an image stays in the result.
         covered: ids that have rows, by map step that has some only.
@@ -40,7 +62,7 @@ class RunState:
     store: Store
     folder: Folder
     plan: Plan
-    images: pa.Table
+    images: ImageSet
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
     unanswered: dict[str, dict[str, str]] = field(default_factory=dict)
     covered: dict[str, pa.Array] = field(default_factory=dict)
@@ -48,10 +70,10 @@ class RunState:
 
     def accepted(self) -> pa.Array:
         """Return the ids of the images that no step failed on, sorted."""
-        ids = self.images["id"].combine_chunks()
-        if not self.failed:
-            return ids
-        return ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(list(self.failed), pa.string()))))
+        return self._choice_of_all().of(self.images.ids)
+
+    def _choice_of_all(self) -> Choice:
+        return Choice(pa.array(list(self.failed), pa.string()))
 
     def rows(self, step: PlannedStep) -> RowStore:
         """Return where a map step's rows are kept."""
@@ -66,22 +88,22 @@ class RunState:
         """Tell whether every step that it reads is done."""
         return all(name in self.digests or name == self.plan.index.name for name in step.inputs)
 
-    def asked(self, step: PlannedStep) -> pa.Array:
-        """Return the ids that a map step is done for: those that it shall be, with a row in what it reads."""
-        ids = self.shown(step)
+    def asked(self, step: PlannedStep) -> Choice:
+        """Return which images a map step is done for: those that it shall be, with a row in what it reads."""
+        shown = self._choice(step)
         if not step.only:
-            return ids
+            return shown
         picked = pa.concat_arrays([self.answer(name).read(["id"])["id"].combine_chunks() for name in step.only])
-        return ids.filter(pc.is_in(ids, value_set=picked))
+        return Choice(shown.failed, (*shown.sets, picked))
 
     def shown(self, step: PlannedStep) -> pa.Array:
         """Return the ids that a step can see: accepted, and with a row in every table that it must have."""
-        ids = self.accepted()
-        for name in {source.step for column, source in step.sources.items() if column in step.required}:
-            have = self._having(name)
-            if have is not None and not have.equals(ids):
-                ids = ids.filter(pc.is_in(ids, value_set=have))
-        return ids
+        return self._choice(step).of(self.images.ids)
+
+    def _choice(self, step: PlannedStep) -> Choice:
+        names = {source.step for column, source in step.sources.items() if column in step.required}
+        having = [self._having(name) for name in sorted(names)]
+        return Choice(self._choice_of_all().failed, tuple(have for have in having if have is not None))
 
     def _having(self, name: str) -> pa.Array | None:
         """Return the ids that have a row of a step; None where all have, or where rows are not by image."""
@@ -130,16 +152,26 @@ class RunState:
         return f"{self.answer(source.step).facts()['content']}/{through}"
 
     def _index_values(self, column: str, ids: pa.Array) -> pa.ChunkedArray:
-        kept = self.images["id"].combine_chunks()
-        values = self.images[column]
+        kept = self.images.ids
+        values = self.images.column(column)
         return values if kept.equals(ids) else values.take(pc.index_in(ids, value_set=kept))
 
-    def gathers(self, step: PlannedStep) -> tuple[Gather, ...]:
-        """Return where a step's columns are to be had, one entry a source."""
+    def gathers(self, step: PlannedStep, images: pa.Table | None = None) -> tuple[Gather, ...]:
+        """Return where a step's columns are to be had, one entry a source.
+
+        Args:
+            step: the step.
+            images: `id` and the index's columns of the images at hand, where these need not be read again.
+        """
         grouped: dict[tuple[str, str | None], list[Column]] = {}
         for name, source in step.sources.items():
             grouped.setdefault((source.step, source.by_cluster_of), []).append(Column(name, source.column))
-        return tuple(self._gather(step, *source, tuple(columns)) for source, columns in grouped.items())
+        return tuple(
+            given(images, columns)
+            if images is not None and name == self.plan.index.name
+            else self._gather(step, name, clusters, tuple(columns))
+            for (name, clusters), columns in grouped.items()
+        )
 
     def _gather(self, reader: PlannedStep, name: str, clusters: str | None, columns: tuple[Column, ...]) -> Gather:
         if name == self.plan.index.name:
@@ -155,6 +187,11 @@ class RunState:
             return table
         members = self.answer(clusters)
         return FromClusters(table, FromTable(members.folder, members.table, (Column("cluster", "cluster"),)))
+
+
+def given(images: pa.Table, columns: Sequence[Column]) -> Given:
+    """Return columns that are at hand under the names that a stage has for them."""
+    return Given(pa.table({"id": images["id"], **{column.name: images[column.kept] for column in columns}}))
 
 
 def by_fingerprint(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:

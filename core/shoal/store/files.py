@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,16 @@ class Folder:
         with self._parquet(name) as file:
             return file.read(columns=columns)
 
+    def read_slices(self, name: str, columns: list[str] | None, rows: int) -> Iterator[pa.Table]:
+        """Yield a Parquet file's table in slices of at most `rows`, one of which is in memory at once.
+
+        Raises:
+            StoreError: the file is gone or damaged.
+        """
+        with self._parquet(name) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                yield pa.Table.from_batches([batch])
+
     def read_schema(self, name: str) -> pa.Schema:
         """Return a Parquet file's columns.
 
@@ -131,9 +141,19 @@ class Folder:
 
         Vectors are stored plain: dictionaries and statistics of floats cost time and save nothing.
         """
-        flat = [field.name for field in table.schema if not pa.types.is_nested(field.type) and field.type != pa.binary()]
+        flat = _flat(table.schema)
         with self._publish(name) as sink:
             pq.write_table(table, sink, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat)
+
+    def write_slices(self, name: str, schema: pa.Schema, slices: Iterable[pa.Table]) -> None:
+        """Write tables of one schema as one Parquet file, a row group each, whole or not at all."""
+        flat = _flat(schema)
+        with (
+            self._publish(name) as sink,
+            pq.ParquetWriter(sink, schema, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat) as writer,
+        ):
+            for table in slices:
+                writer.write_table(table)
 
     @contextmanager
     def filled(self) -> Iterator[Path]:
@@ -183,6 +203,11 @@ class Folder:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(_explain(error, self.uri)) from error
+
+
+def _flat(schema: pa.Schema) -> list[str]:
+    """Return the columns that get dictionaries and statistics."""
+    return [field.name for field in schema if not pa.types.is_nested(field.type) and field.type != pa.binary()]
 
 
 def _explain(error: OSError, uri: str) -> str:

@@ -16,16 +16,36 @@ ERRORS = pa.schema([ID, pa.field("error", pa.string()), pa.field("limits", pa.st
 """Ids that a stage can't answer, each with the reason and the limits under which it was read: other limits may allow it."""
 
 GOOD, BAD = "rows", "errors"
+PREFIX = 8
+BEYOND = "~"
+"""Larger than any id."""
 SLICE = 50_000
 """Rows gathered at once of columns of bytes: Arrow's offsets hold 2 GiB."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part file of some ids. `epoch` counts forced recomputations; the highest one's row holds."""
+    """A part file of some ids. `epoch` counts forced recomputations; the highest one's row holds.
+
+    Attributes:
+        first, last: the first digits of its smallest and largest id; files from before they were named have all of them.
+    """
 
     name: str
     epoch: int
+    first: str
+    last: str
+
+    @classmethod
+    def named(cls, name: str) -> "Part":
+        """Return the part of a file name."""
+        _, *span, _digest, epoch = name.removesuffix(".parquet").split("-")
+        first, last = span if len(span) == 2 else ("", BEYOND)
+        return cls(name, int(epoch), first, last)
+
+    def meets(self, smallest: str, largest: str) -> bool:
+        """Tell whether it may hold an id from `smallest` to `largest`."""
+        return self.first <= largest[:PREFIX] and smallest[:PREFIX] <= self.last
 
 
 @dataclass(frozen=True)
@@ -41,10 +61,18 @@ class RowStore:
 
     folder: Folder
 
-    def parts(self, kind: str = GOOD) -> list[Part]:
-        """Return the part files, newest epoch first, in the order of their first ids."""
+    def parts(self, kind: str = GOOD, within: pa.Array | None = None) -> list[Part]:
+        """Return the part files, newest epoch first, in the order of their first ids.
+
+        Args:
+            kind: of rows or of errors.
+            within: leave out files that hold none of these ids, as far as their names tell.
+        """
         names = [name for name in self.folder.names() if name.startswith(f"{kind}-") and name.endswith(".parquet")]
-        found = [Part(name, int(name.removesuffix(".parquet").rpartition("-")[2])) for name in names]
+        found = [Part.named(name) for name in names]
+        if within is not None:
+            ends = pc.min_max(within).as_py()
+            found = [part for part in found if len(within) and part.meets(ends["min"], ends["max"])]
         return sorted(found, key=lambda part: (-part.epoch, part.name))
 
     def write(self, rows: pa.Table, epoch: int = 0) -> None:
@@ -60,16 +88,34 @@ class RowStore:
             return
         ids = table["id"].to_pylist()
         digest = hashlib.sha256("".join(ids).encode()).hexdigest()
-        self.folder.write_table(f"{kind}-{min(ids)[:8]}-{digest[:12]}-{epoch:04d}.parquet", table)
+        span = f"{min(ids)[:PREFIX]}-{max(ids)[:PREFIX]}"
+        self.folder.write_table(f"{kind}-{span}-{digest[:12]}-{epoch:04d}.parquet", table)
 
-    def known(self, limits: str = "") -> "Known":
-        """Return which ids have rows, or reasons that hold under these limits."""
-        good = [_with_epoch(self.folder.read_table(part.name, ["id"]), part) for part in self.parts()]
-        bad = [_with_epoch(self.folder.read_table(part.name), part) for part in self.parts(BAD)]
+    def known(self, limits: str = "", within: pa.Array | None = None) -> "Known":
+        """Return which ids have rows, or reasons that hold under these limits.
+
+        Args:
+            limits: what an image may cost.
+            within: tell of these ids only: no more than them is in memory.
+        """
+        good = [self._look(part, ["id"], within) for part in self.parts(GOOD, within)]
+        bad = [self._look(part, None, within) for part in self.parts(BAD, within)]
         rows = pa.concat_tables([_EPOCHS.empty_table(), *(table.cast(_EPOCHS) for table in good)])
         schema = pa.schema([*ERRORS, *list(_EPOCHS)[1:]])
         errors = pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in bad)])
         return Known(rows, errors.filter(pc.equal(errors["limits"], limits)))
+
+    def failed(self, limits: str) -> dict[str, str]:
+        """Return the reason by id of the images that can't be answered under these limits."""
+        wrong = [self.folder.read_table(part.name, ["id"])["id"] for part in self.parts(BAD)]
+        ids = [chunk for column in wrong for chunk in column.chunks]
+        return self.known(limits, pc.unique(pa.concat_arrays(ids))).failed if ids else {}
+
+    def _look(self, part: Part, columns: list[str] | None, within: pa.Array | None) -> pa.Table:
+        table = self.folder.read_table(part.name, columns)
+        if within is not None:
+            table = table.filter(pc.is_in(table["id"], value_set=within))
+        return _with_epoch(table, part)
 
     def next_epoch(self) -> int:
         """Return the epoch of a forced recomputation."""
@@ -97,7 +143,7 @@ class RowStore:
         """
         fillers = [_Filler(field, len(ids)) for field in schema]
         filled = pa.nulls(0, pa.int32())
-        for part in reversed(self.parts()) if len(ids) else ():  # older epochs first: newer rows overwrite
+        for part in reversed(self.parts(GOOD, ids)):  # older epochs first: newer rows overwrite
             table = self.folder.read_table(part.name, ["id", *schema.names])
             positions = pc.index_in(table["id"], value_set=ids).combine_chunks()
             wanted = pc.is_valid(positions)

@@ -17,6 +17,7 @@ from shoal.pipeline.plan import plan as make_plan
 from shoal.records import StepRecord
 from shoal.runner import Progress, RunOptions, execute
 from shoal.runner.executors import Executor
+from shoal.runner.imageset import ImageSet
 from shoal.runner.jobs import Trouble
 from shoal.runner.passes import placement, record_of, table_job
 from shoal.runner.placement import Placement
@@ -182,9 +183,10 @@ class Bench:
     def _member(self, plan: Plan, ids: pa.Array) -> _Member:
         features = self._features_of(plan)
         images = features.images.filter(pc.is_in(features.images["id"], value_set=ids))
+        there = ImageSet(features.folder, images.num_rows, images)
         steps = _before(plan, self.clusterer)
         digests = {step.name: "" for step in steps if not is_table(step)}
-        state = RunState(self.store, features.folder, plan, images, covered=dict(features.covered), digests=digests)
+        state = RunState(self.store, features.folder, plan, there, covered=dict(features.covered), digests=digests)
         return _Member(state, self.clusterer, [step for step in steps if is_table(step)])
 
     def _features_of(self, plan: Plan) -> _Features:
@@ -250,7 +252,7 @@ class Bench:
         """Fill in a candidate's row."""
         if not members:
             return
-        trial.images = members[0].state.images.num_rows
+        trial.images = members[0].state.images.count
         trial.records = [*members[0].records, *(record_of(step) for step in members[0].waiting)]
         reason = next((member.reason for member in members if member.reason), "")
         if reason:
@@ -272,7 +274,7 @@ class Bench:
 
     def _graph(self, member: _Member) -> Graph:
         features = self._features_of(member.state.plan)
-        key = (features.folder.uri, member.state.images.num_rows)
+        key = (features.folder.uri, member.state.images.count)
         if key not in self._graphs:
             table = features.run.table(features.embedder)
             ids = member.state.shown(member.state.plan.step(self.clusterer))
@@ -285,7 +287,7 @@ class Bench:
 
         images = member.state.images
         ids = member.state.shown(member.state.plan.step(self.clusterer))
-        paths = images["path"].take(pc.index_in(ids, value_set=images["id"].combine_chunks())).to_pylist()
+        paths = images.column("path").take(pc.index_in(ids, value_set=images.ids)).to_pylist()
         _, truth = np.unique([path.replace("\\", "/").rpartition("/")[0] for path in paths], return_inverse=True)
         return rand(truth, clusters), information(truth, clusters)
 

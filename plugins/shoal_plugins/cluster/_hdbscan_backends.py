@@ -31,7 +31,7 @@ def fit(backend: str, vectors: "Matrix", options: "Hdbscan") -> "Answer":
             warnings.simplefilter("ignore")  # deprecations among these libraries, divisions by distance 0
             return fits[backend](vectors, options)
     except ImportError as error:
-        raise StageError(f"cluster.hdbscan: backend {backend} is not installed ({error}); take backend: auto") from error
+        raise StageError(f"{options.title()}: backend {backend} is not installed ({error}); take backend: auto") from error
 
 
 def _hdbscan(vectors: "Matrix", options: "Hdbscan") -> "Answer":

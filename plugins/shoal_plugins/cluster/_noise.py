@@ -66,7 +66,7 @@ def adopted(vectors: "Matrix", labels: "NDArray[Any]", cosine: bool = False) -> 
     if not len(noise) or len(noise) == len(numbers):
         return numbers
     points = vectors.astype(np.float64)
-    centroids = _means(_unit(points) if cosine else points, numbers)
+    centroids = means(_unit(points) if cosine else points, numbers)
     if cosine:
         points, centroids = _unit(points), _unit(centroids)
     half_squares = np.einsum("ij,ij->i", centroids, centroids) / 2
@@ -76,7 +76,8 @@ def adopted(vectors: "Matrix", labels: "NDArray[Any]", cosine: bool = False) -> 
     return numbers
 
 
-def _means(points: "NDArray[np.float64]", numbers: "NDArray[np.int32]") -> "NDArray[np.float64]":
+def means(points: "NDArray[np.float64]", numbers: "NDArray[np.int32]") -> "NDArray[np.float64]":
+    """Return the mean of each cluster's members, shape (clusters, size); numbers have no gap, noise is below 0."""
     import numpy as np
 
     members = np.flatnonzero(numbers >= 0)

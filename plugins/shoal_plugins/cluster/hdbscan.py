@@ -104,7 +104,7 @@ class Hdbscan(WithNoise):
         }
         if self.backend != "auto" and lacks.get(self.backend):
             raise StageError(
-                f"cluster.hdbscan: backend {self.backend} has no {lacks[self.backend]}; take backend: auto, "
+                f"{self.title()}: backend {self.backend} has no {lacks[self.backend]}; take backend: auto, "
                 f"or set {lacks[self.backend]} to {0 if lacks[self.backend] != 'alpha' else 1}"
             )
         if self.backend not in ("auto", "cuml"):
@@ -118,7 +118,7 @@ class Hdbscan(WithNoise):
             context.note("backend", "cuml")
             return "cuml"
         if self.backend == "cuml":
-            raise StageError(f"cluster.hdbscan: backend cuml can't be used, because {against}; take backend: auto")
+            raise StageError(f"{self.title()}: backend cuml can't be used, because {against}; take backend: auto")
         context.note("backend", f"hdbscan (because {against})")
         return "hdbscan"
 

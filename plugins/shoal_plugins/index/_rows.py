@@ -31,6 +31,7 @@ class Rows:
         failed: bool = False,
         item: str | None = None,
         view: str | None = None,
+        image: str | None = None,
     ) -> None:
         """Add a row; a path that is not UTF-8 is shown with its odd bytes escaped, and failed."""
         try:
@@ -38,7 +39,7 @@ class Rows:
         except UnicodeEncodeError:
             path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             reason, failed = "its name is not UTF-8; rename it", True
-        for name, value in zip(LISTING.names, (path, size, mtime_ns, item, view, reason, failed), strict=True):
+        for name, value in zip(LISTING.names, (path, size, mtime_ns, item, view, reason, failed, image), strict=True):
             self._columns[name].append(value)
 
     def full(self) -> Iterator[pa.Table]:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
@@ -21,8 +22,9 @@ _ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "j
 _PACKED = (".gz", ".bz2", ".zst", ".lz4")
 _MAX_LINE = 1 << 20
 
-Fields = tuple[str | None, str | None, str | None]
-"""Path, item and view of one row of a manifest."""
+Fields = tuple[str | None, str | None, str | None, str | None]
+"""Path, item, view and id of one row of a manifest."""
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class TableIndexer(Indexer):
@@ -34,6 +36,10 @@ class TableIndexer(Indexer):
 
     With `stat` on, a file that is missing is a failed row, and a file that changed is noticed by its size and time. Turn it
     off for object stores and very long manifests whose files never change: a file then costs no request before it is read.
+
+    Where the manifest knows the SHA-256 of each file, name its column (`id`), and turn `stat` off: the index then reads no
+    file, and a run holds no more than a part of it in memory, however many rows there are. The first stage that reads an
+    image checks its bytes against the id. Of such images width, height, format and EXIF are not known.
     """
 
     name: ClassVar[str] = "table"
@@ -46,6 +52,9 @@ class TableIndexer(Indexer):
         None, description="Column that says which item an image belongs to; null: an image is its own item."
     )
     view: str | None = Field(None, description="Column that says which view of its item an image is.")
+    id: str | None = Field(
+        None, description="Column that holds the SHA-256 of each file's bytes, 64 hex digits; null: files are read for it."
+    )
     root: str | None = Field(
         None, description="Folder or URI that relative paths count from; null is the manifest's folder."
     )
@@ -75,7 +84,7 @@ class TableIndexer(Indexer):
         return _ENDINGS[ending]
 
     def _add(self, rows: Rows, number: int, fields: Fields, root: str, source: str) -> None:
-        path, item, view = fields
+        path, item, view, image = fields
         if not path:
             rows.add(
                 f"{source}#{number}", reason=f"row {number} of the manifest has no path", failed=True, item=item, view=view
@@ -85,7 +94,10 @@ class TableIndexer(Indexer):
         alone = path.startswith("/") or "://" in path or not sources.is_local(path)
         place = sources.absolute(path) if alone else sources.join(root, path)
         size, mtime, reason = self._look(place) if self.stat else (None, None, None)
-        rows.add(place, size, mtime, reason=reason, failed=reason is not None, item=item, view=view)
+        if self.id is not None and (image is None or not _ID.fullmatch(image.lower())):
+            reason = reason or f"row {number} of the manifest has no SHA-256 in its column {self.id!r}"
+        told = image.lower() if image is not None and reason is None else None
+        rows.add(place, size, mtime, reason=reason, failed=reason is not None, item=item, view=view, image=told)
 
     def _look(self, place: str) -> tuple[int | None, int | None, str | None]:
         try:
@@ -96,7 +108,7 @@ class TableIndexer(Indexer):
         return entry.bytes, entry.mtime_ns, wrong.get(entry.kind)
 
     def _columns(self) -> list[str | None]:
-        return [self.path, self.item, self.view]
+        return [self.path, self.item, self.view, self.id]
 
     def _check(self, names: Iterable[str], source: str) -> None:
         names = list(names)
@@ -153,8 +165,8 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _fields(row: dict[str, Any], names: list[str | None]) -> Fields:
-    path, item, view = (None if name is None or row.get(name) in (None, "") else str(row[name]) for name in names)
-    return path, item, view
+    path, item, view, image = (None if name is None or row.get(name) in (None, "") else str(row[name]) for name in names)
+    return path, item, view, image
 
 
 def _texts(batch: pa.RecordBatch, name: str | None) -> list[str | None]:

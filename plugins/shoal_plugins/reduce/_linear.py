@@ -38,21 +38,48 @@ class Prepare:
 AS_IS = Prepare(unit=False)
 
 
+@dataclass(frozen=True)
+class Axes:
+    """Principal components that were found, to be used on any rows.
+
+    Attributes:
+        mean: of the prepared rows, shape (size,).
+        loadings: shape (size, components), float32.
+        prepare: what is done to each row first.
+    """
+
+    mean: "NDArray[np.float64]"
+    loadings: "Matrix"
+    prepare: Prepare
+
+    def __call__(self, vectors: "Matrix") -> "Matrix":
+        """Return the coordinates of rows on the axes, shape (n, components)."""
+        out = np.empty((len(vectors), self.loadings.shape[1]), dtype=np.float32)
+        for part in blocks(len(vectors)):
+            out[part] = _centred(vectors[part], self.mean, self.prepare) @ self.loadings
+        return out
+
+
 def principal(vectors: "Matrix", components: int, prepare: Prepare = AS_IS, *, whiten: bool = False) -> "Matrix":
-    """Return the coordinates on the first principal components, shape (n, at most `components`).
+    """Return the coordinates on the first principal components, shape (n, at most `components`); see `axes`."""
+    if vectors.size == 0:
+        return np.zeros((len(vectors), 0), dtype=np.float32)
+    return axes(vectors, components, prepare, whiten=whiten)(vectors)
+
+
+def axes(vectors: "Matrix", components: int, prepare: Prepare = AS_IS, *, whiten: bool = False) -> Axes:
+    """Return the first principal components of the vectors.
 
     Takes the eigenvectors of the covariance matrix, or of the matrix of inner products where there are fewer rows than
-    columns. Fewer columns come back where the vectors have no more variance than that. Each component points where its
+    columns. Fewer axes come back where the vectors have no more variance than that. Each points where its
     largest loading is positive, so that signs do not depend on the library.
 
     Args:
-        vectors: shape (n, size), float32.
+        vectors: shape (n, size), float32; at least one row.
         components: the most components wanted.
         prepare: what is done to each row first.
         whiten: divide each component by its standard deviation.
     """
-    if vectors.size == 0:
-        return np.zeros((len(vectors), 0), dtype=np.float32)
     mean, energy = _mean(vectors, prepare)
     n, size = vectors.shape
     loadings, variance = _dual(vectors, mean, prepare) if n <= size else _covariance(vectors, mean, prepare)
@@ -62,10 +89,7 @@ def principal(vectors: "Matrix", components: int, prepare: Prepare = AS_IS, *, w
     loadings = loadings * np.where(largest < 0, -1.0, 1.0)
     if whiten:
         loadings = loadings / np.sqrt(variance)
-    out = np.empty((n, loadings.shape[1]), dtype=np.float32)
-    for part in blocks(n):
-        out[part] = _centred(vectors[part], mean, prepare) @ loadings.astype(np.float32)
-    return out
+    return Axes(mean, loadings.astype(np.float32), prepare)
 
 
 def _centred(rows: "Matrix", mean: "NDArray[np.float64]", prepare: Prepare) -> "Matrix":

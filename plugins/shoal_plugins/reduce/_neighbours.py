@@ -38,28 +38,54 @@ def neighbours(vectors: "Matrix", k: int, metric: str, seed: int) -> "tuple[NDAr
 def exact(vectors: "Matrix", k: int, metric: str) -> "tuple[NDArray[np.int32], Matrix]":
     """Return the `k` nearest rows of each row and their distances by comparing every pair; ties go to the smaller row."""
     points = unit_rows(vectors) if metric == "cosine" else np.ascontiguousarray(vectors, dtype=np.float32)
-    n, wide = len(points), min(len(points), k + SPARE)
-    padding = -n % GROUP
-    half_squares = np.einsum("ij,ij->i", points, points) / 2
-    left = np.hstack([points, np.ones((n, 1), dtype=np.float32)])
-    right = np.hstack([-points, half_squares[:, None]])
-    right = np.vstack([right, np.full((padding, right.shape[1]), [0] * points.shape[1] + [np.inf], dtype=np.float32)]).T
+    n = len(points)
+    search = Search(points)
     indices, distances = np.empty((n, k), dtype=np.int32), np.empty((n, k), dtype=np.float32)
-    at_once = max(1, PAIRS_AT_ONCE // max(1, n))
-    buffer = np.empty((min(at_once, n), n + padding), dtype=np.float32)
-    for part in blocks(n, at_once):
-        here = np.arange(part.start, part.stop)
-        near = np.matmul(left[part], right, out=buffer[: len(here)])  # half the squared distance, less a constant of the row
-        near[np.arange(len(here)), here] = -np.inf
-        found = np.sort(_smallest(near, wide), axis=1)
-        apart = points[part][:, None, :] - points[found]  # the product above loses digits where points are close
-        squares = np.einsum("ijk,ijk->ij", apart, apart)
-        squares[found == here[:, None]] = -1
-        order = np.argsort(squares, axis=1, kind="stable")[:, :k]
-        indices[part] = np.take_along_axis(found, order, axis=1)
-        squares = np.maximum(np.take_along_axis(squares, order, axis=1), 0)
+    for part in blocks(n, search.at_once):
+        indices[part], squares = search.squares(points[part], k, own=np.arange(part.start, part.stop))
         distances[part] = squares / 2 if metric == "cosine" else np.sqrt(squares)
     return indices, distances
+
+
+class Search:
+    """Finds the nearest of some points by comparing every pair.
+
+    Attributes:
+        points: shape (n, size), float32, C-contiguous.
+        at_once: queries that one call may hold, for memory's sake.
+    """
+
+    def __init__(self, points: "Matrix") -> None:
+        """Lay the points out as the right side of a product."""
+        n = len(points)
+        padding = -n % GROUP
+        half_squares = np.einsum("ij,ij->i", points, points) / 2
+        right = np.hstack([-points, half_squares[:, None]])
+        beyond = np.full((padding, right.shape[1]), [0] * points.shape[1] + [np.inf], dtype=np.float32)
+        self.points = points
+        self.at_once = max(1, PAIRS_AT_ONCE // max(1, n))
+        self._right = np.vstack([right, beyond]).T
+        self._buffer = np.empty((self.at_once, n + padding), dtype=np.float32)
+
+    def squares(self, queries: "Matrix", k: int, own: "NDArray[np.intp] | None" = None) -> "tuple[NDArray[np.intp], Matrix]":
+        """Return the `k` nearest points of each query and the squared distances; ties go to the earlier point.
+
+        Args:
+            queries: at most `at_once`.
+            k: at most the number of points.
+            own: the place of each query among the points, where they are some of them: it comes first then.
+        """
+        left = np.hstack([queries, np.ones((len(queries), 1), dtype=np.float32)])
+        near = np.matmul(left, self._right, out=self._buffer[: len(left)])  # half the square, less a constant of the row
+        if own is not None:
+            near[np.arange(len(own)), own] = -np.inf
+        found = np.sort(_smallest(near, min(len(self.points), k + SPARE)), axis=1)
+        apart = queries[:, None, :] - self.points[found]  # the product above loses digits where points are close
+        squares = np.einsum("ijk,ijk->ij", apart, apart)
+        if own is not None:
+            squares[found == own[:, None]] = -1
+        order = np.argsort(squares, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(found, order, axis=1), np.maximum(np.take_along_axis(squares, order, axis=1), 0)
 
 
 def _smallest(rows: "Matrix", count: int) -> "NDArray[np.intp]":
