@@ -4,8 +4,8 @@
 
 Each run is held against one in this process that nothing disturbed: every table, and every row of the part files. Moments
 are those of the run's own progress (so many rows of a step are done), drawn by seed. For the second figure, a stage that
-keeps a core busy runs with one worker and with two, in turns; where others use the machine, the time that the workers were
-given (CPU seconds of the busiest one) says what the clock can't.
+keeps a core busy runs with one worker and with two, in turns. CPU seconds of the busiest worker say only how evenly the work
+was split; the speed-up is what the clock says, and needs a machine that others leave alone.
 """
 
 import os
@@ -49,8 +49,8 @@ def main() -> None:
     by_cpu = statistics.median(trial["cpu_1"] / trial["cpu_2"] for trial in rounds)
     figures = [
         Figure(f"a node killed at {len(kills)} random moments: runs whose tables differ", len(kills) - equal, at_most=0),
-        Figure("2 workers / 1 worker, CPU seconds of the busiest worker", by_cpu, "x", at_least=1.7),
-        Figure("2 workers / 1 worker, seconds of the pass with the workers' start", by_clock, "x"),
+        Figure("2 workers / 1 worker, how evenly work is split (CPU seconds of the busiest)", by_cpu, "x"),
+        Figure("2 workers / 1 worker, seconds of the pass with the workers' start", by_clock, "x", at_least=1.7),
     ]
     noise = {"quiet": before <= QUIET, "others_median_cores": round(before, 2)}
     finish(options, "Nodes that are killed, and a second worker", figures, {"kills": kills, "rounds": rounds, **noise})
