@@ -37,7 +37,7 @@ def main() -> None:
     made.add_argument("--sizes", type=lambda text: [int(word) for word in text.split(",")], default=[10**5, 10**6, 10**7])
     made.add_argument("--scratch", type=Path, help="folder for manifests and stores; a temporary one where none is named")
     options = made.parse_args()
-    sizes = [2000, 20_000] if options.quick else options.sizes
+    sizes = [20_000, 200_000] if options.quick else options.sizes
     found: list[dict[str, Any]] = []
     for rows in sizes:
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
