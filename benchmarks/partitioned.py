@@ -193,8 +193,8 @@ def figures(found: list[Trial], whole: Trial, slope: float) -> list[Figure]:
         what = f"cluster.partitioned, {trial['rows']:,} x {SIZE}"
         bound = MINUTES * 60 if trial["rows"] == 1_000_000 else None
         lines += [
-            Figure(f"{what}: wall time, others using {trial['others']:.1f} cores", trial["seconds"], "s"),
-            Figure(f"{what}: CPU time, what a free core would take at most", trial["cpu_seconds"], "s", at_most=bound),
+            Figure(f"{what}: wall time, others using {trial['others']:.1f} cores", trial["seconds"], "s", at_most=bound),
+            Figure(f"{what}: CPU time of all threads", trial["cpu_seconds"], "s"),
             Figure(f"{what}: memory besides the mapped vectors", trial["own_mb"], "MB"),
         ]
     return [
