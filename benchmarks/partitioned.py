@@ -40,15 +40,15 @@ def main() -> None:
     options = made.parse_args()
     sample, subset = (500, 1000) if options.quick else (50_000, SUBSET)
     sizes = [1500, 3000] if options.quick else options.sizes
-    with tempfile.TemporaryDirectory(dir=options.out.parent) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         found = [measure(work, rows, sample) for rows in sizes]
         whole = fresh([__file__, "--child", "whole", work, subset, sample], timeout=7200)
     slope = slope_of(found[-2:])
-    if not options.quick:
-        draw(found, slope, options.figure)
     finish(options, "Clustering against the number of vectors", figures(found, whole, slope),
            {"sizes": found, "whole": whole, "slope": slope, "sample": sample, "options": OPTIONS})  # fmt: skip
+    if not options.quick:
+        draw(found, slope, options.figure)
 
 
 def measure(work: Path, rows: int, sample: int) -> Trial:
@@ -193,8 +193,8 @@ def figures(found: list[Trial], whole: Trial, slope: float) -> list[Figure]:
         what = f"cluster.partitioned, {trial['rows']:,} x {SIZE}"
         bound = MINUTES * 60 if trial["rows"] == 1_000_000 else None
         lines += [
-            Figure(f"{what}: wall time", trial["seconds"], "s", at_most=bound),
-            Figure(f"{what}: CPU time of 2 threads", trial["cpu_seconds"], "s"),
+            Figure(f"{what}: wall time, others using {trial['others']:.1f} cores", trial["seconds"], "s", at_most=bound),
+            Figure(f"{what}: CPU time of all threads", trial["cpu_seconds"], "s"),
             Figure(f"{what}: memory besides the mapped vectors", trial["own_mb"], "MB"),
         ]
     return [

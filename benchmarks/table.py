@@ -9,9 +9,9 @@ from common import RESULTS, ROOT, Figure
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 ORDER = (
-    "embedding", "incremental", "structural", "clustering", "purity", "tuning", "captions", "rescue", "memory", "startup",
-    "report", "label_studio_open", "label_studio_backend", "review_actions",
-    "review_kills", "submit_overhead", "faults",
+    "embedding", "incremental", "structural", "clustering", "partitioned", "driver_memory", "purity", "tuning", "captions",
+    "rescue", "memory", "startup", "report", "label_studio_open", "label_studio_backend", "review_actions", "review_kills",
+    "submit_overhead", "faults",
 )  # fmt: skip
 HEAD = """\
 # Benchmarks

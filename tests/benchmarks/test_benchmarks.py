@@ -63,6 +63,28 @@ def test_benchmark_of_memory_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_benchmark_of_many_vectors_runs(tmp_path: Path) -> None:
+    result = benchmark("partitioned", tmp_path / "result.json")
+    assert [size["rows"] for size in result["sizes"]] == [1500, 3000]
+    assert all(size["notes"]["sampled"] == 500 for size in result["sizes"])
+    assert result["whole"]["rows"] == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_driver_s_memory_hardly_grows_with_the_rows_of_a_manifest(tmp_path: Path) -> None:
+    few, many = benchmark("driver_memory", tmp_path / "result.json")["sizes"]
+    assert many["rows"] == 10 * few["rows"] == 200_000
+    for size in (few, many):
+        assert size["first"]["images"] == size["first"]["accepted"] == size["rows"]
+        assert size["first"]["computed"] == {"index": 0, "embed": size["rows"]}
+        assert size["again"]["computed"] == {"index": 0, "embed": 0}
+    for turn in ("first", "again"):
+        assert many[turn]["peak_mb"] <= 1.3 * few[turn]["peak_mb"]
+
+
+@pytest.mark.slow
 def test_benchmark_of_purity_runs(tmp_path: Path) -> None:
     result = benchmark("purity", tmp_path / "result.json")
     (trial,) = result["trials"]["purity"]
@@ -162,6 +184,13 @@ def test_the_docs_show_the_results_that_are_kept(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "table.py"), "--page", str(page)]
     subprocess.run(command, check=True, timeout=60)
     assert page.read_text() == (ROOT / "docs" / "benchmarks.md").read_text(), "write it by: python benchmarks/table.py"
+
+
+def test_the_page_about_scaling_shows_the_results_that_are_kept(tmp_path: Path) -> None:
+    page = tmp_path / "scaling.md"
+    shutil.copy(ROOT / "docs" / "scaling.md", page)
+    subprocess.run([sys.executable, str(BENCHMARKS / "scaling.py"), "--page", str(page)], check=True, timeout=60)
+    assert page.read_text() == (ROOT / "docs" / "scaling.md").read_text(), "write it by: python benchmarks/scaling.py"
 
 
 def test_results_come_from_full_sizes_and_name_no_path() -> None:
