@@ -34,9 +34,7 @@ LISTING = pa.schema(
         pa.field(
             "failed", pa.bool_()
         ),  # true with a reason: not filtered by an option, but broken (vanished, no permission)
-        pa.field(
-            "id", pa.string()
-        ),  # null: found by reading; else sha256 of the bytes, told by the source for all its files
+        pa.field("sha256", pa.string()),  # of the bytes, told by the source for all its files; null: found by reading
     ]
 )
 

@@ -48,7 +48,8 @@ def test_status_history_and_carry_list_all_of_what_was_left_behind(later: shoal.
         assert call("review", command, out, "--json").json["lost"] == carried["lost"]
 
 
-def test_people_read_where_each_image_is_now(later: shoal.Run) -> None:
+def test_people_read_where_each_image_is_now(later: shoal.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it, and narrow terminals show fewer columns
     out = later.store.root.local
     told = [call("review", command, out).out for command in ("carry", "status", "history")]
     for page in told:

@@ -141,6 +141,6 @@ def test_show_the_report_and_predictions_have_the_names(run, capsys):
         "None": SIZES["noise"] + SIZES["cluster_02"],
         "warm": SIZES["warm"],
     }
-    page = write_report(run).read_text(encoding="utf-8")
+    page = Path(write_report(run)).read_text(encoding="utf-8")
     assert "warm: 4" in page
     assert take(run).labels == {RED: "warm"}

@@ -25,7 +25,8 @@ from tests.docs.pages import blocks
 from tests.loopback_s3 import Bucket, serve
 from tests.packages.conftest import HERE as PACKAGES
 from tests.packages.conftest import pip
-from tests.packages.test_ray import RAY, free_ports, stop, wait_for
+from tests.packages.test_ray import RAY, stop, wait_for
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -99,7 +100,7 @@ def photos(bucket: Bucket, photo_set: Path, tmp_path_factory: pytest.TempPathFac
 def head(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """The head, in whose environment are the keys of the bucket, as a cluster's secrets are; socket paths must be short."""
     folder = tmp_path_factory.mktemp("head")
-    port, dashboard, client = free_ports(3)
+    port, dashboard, client, agent = (free_port() for _ in range(4))
     token = folder / "token"
     token.write_text(secrets.token_hex(32))
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SHOAL_", "PYTHONPATH"))}
@@ -107,7 +108,8 @@ def head(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
     temporary = Path(tempfile.gettempdir()) / f"shoal-ray-{secrets.token_hex(3)}"
     words = (
         f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
-        f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary}"
+        f"--dashboard-agent-listen-port {agent} --include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats "
+        f"--temp-dir {temporary}"
     )
     own = {**environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "PIP_NO_INDEX": "1"}
     with (folder / "ray.log").open("w") as log:
@@ -219,7 +221,7 @@ def test_refusals_are_one_sentence(head: Head, bucket: Bucket, tmp_path: Path) -
     places = ("quickstart", bucket.uri("in"), "--out", bucket.uri("refused"), "--address")
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 64)
-    (port,) = free_ports(1)
+    port = free_port()
     for words, said in {
         (head.address,): "wants a token; name its file with --token-file",
         (head.address, "--token-file", str(wrong)): "refuses the token",

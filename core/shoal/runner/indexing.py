@@ -37,7 +37,7 @@ SEEN = pa.schema(
 
 FILES = pa.schema(
     [
-        *[field for field in LISTING if field.name not in ("reason", "failed", "id")],
+        *[field for field in LISTING if field.name not in ("reason", "failed", "sha256")],
         pa.field("id", pa.string()),
         pa.field("status", pa.string()),
         pa.field("step", pa.string()),

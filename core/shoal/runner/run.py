@@ -163,7 +163,7 @@ def _index(run: _Run) -> RunState:
     if first is None:
         raise UsageError(f"{run.source} holds no file; name a folder of images")
     listing = chain([first], tables)
-    told = first["id"].null_count < first.num_rows
+    told = first["sha256"].null_count < first.num_rows
     happened = Happened()
     found = index_told(run.folder, listing, step.name) if told else _index_read(run, pa.concat_tables(listing), happened)
     run.record.files, run.record.images = found.files, found.images.count

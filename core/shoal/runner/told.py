@@ -72,13 +72,13 @@ def gathered(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _files(listing: Iterable[pa.Table], step: str, sorter: Sorter, found: Indexed) -> Iterator[pa.Table]:
     for listed in gathered(listing, SLICE):
-        lacks = pc.and_(pc.is_null(listed["reason"]), pc.is_null(listed["id"]))
+        lacks = pc.and_(pc.is_null(listed["reason"]), pc.is_null(listed["sha256"]))
         known = listed.set_column(
             listed.column_names.index("reason"), "reason", pc.if_else(lacks, pa.scalar(UNTOLD), listed["reason"])
         ).set_column(listed.column_names.index("failed"), "failed", pc.or_(lacks, pc.fill_null(listed["failed"], False)))
         files = file_table(known, SEEN.empty_table(), {}, step)
         accepted = pc.equal(files["status"], "accepted")
-        ids = pc.if_else(accepted, listed["id"], pa.scalar(None, pa.string()))
+        ids = pc.if_else(accepted, listed["sha256"], pa.scalar(None, pa.string()))
         files = files.set_column(files.column_names.index("id"), FILES.field("id"), ids)
         good = files.filter(accepted)
         sorter.add(good)

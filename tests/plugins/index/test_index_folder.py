@@ -62,7 +62,7 @@ def test_rows_say_size_and_time(tmp_path):
             "view": None,
             "reason": None,
             "failed": False,
-            "id": None,
+            "sha256": None,
         }
     ]
 
