@@ -61,3 +61,29 @@ def test_keys_in_a_uri_are_refused_and_not_shown(name: str) -> None:
         reachable(f"s3://bucket/in?{name}=hunter2", "IMAGES", HERE)
     assert "hunter2" not in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "s3://AKIA:hunter2@bucket/in", "S3://hunter2@bucket", "gs://hunter2@bucket/in", "abfs://c:hunter2@account/in",
+        "abfs://:hunter2@account.blob.core.windows.net/c/in", "abfs://c@account/in?sp=r&sig=hunter2",
+        "s3://bucket/in?endpoint_override=http://me:hunter2@minio:9000", "s3://bucket/a/b@c?secret_key=",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("address", [HERE, THERE])
+def test_logins_in_a_uri_are_refused_and_not_shown(place: str, address: str) -> None:
+    with pytest.raises(UsageError, match="--out holds .* command is shown to everybody") as caught:
+        reachable(place, "--out", address)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "abfss://container@account.dfs.core.windows.net/in?credential_kind=cli", "hdfs://user@namenode:8020/in",
+        "s3://bucket/mail/a@b:c/in", "s3://bucket/in?scheme=http&endpoint_override=minio:9000",
+    ],
+)  # fmt: skip
+def test_names_that_are_no_secrets_are_let_through(place: str) -> None:
+    assert reachable(place, "--out", THERE) == place

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 from shoal.errors import UsageError
 from shoal.sources import absolute, is_local
 
-SECRET = re.compile(r"access_?key|secret|token|password|credential", re.IGNORECASE)
+SECRET = re.compile(r"access_?key|secret|token|password|credential(?!_kind)|^sig$", re.IGNORECASE)
+"""Options of a URI that hold secrets; `sig` signs an address of Azure."""
 
 
 def is_this_machine(host: str) -> bool:
@@ -48,11 +49,22 @@ def reachable(place: str, what: str, address: str, shared: Sequence[str] = ()) -
     )
 
 
+def _has_login(uri: str) -> bool:
+    """Tell whether a URI has a password before its host; object stores take a bucket alone, and what is before it is a key."""
+    scheme, _, rest = uri.rpartition("://")
+    login, at, _ = rest.partition("/")[0].rpartition("@")
+    return bool(at) and (":" in login or scheme.lower() in ("s3", "gs", "gcs"))
+
+
 def _check_uri(place: str, what: str, here: bool) -> None:
-    query = parse_qs(place.partition("?")[2])
-    if secret := next((name for name in query if SECRET.search(name)), None):
+    head, _, options = place.partition("?")
+    query = parse_qs(options, keep_blank_values=True)
+    secret = next((name for name in query if SECRET.search(name)), None)
+    if secret is None and any(map(_has_login, (head, *query.get("endpoint_override", [])))):
+        secret = "a login before the @"
+    if secret:
         raise UsageError(
-            f"{what} holds {secret!r}, and a job's command is shown to everybody who sees the cluster; give secrets to the "
+            f"{what} holds {secret}, and a job's command is shown to everybody who sees the cluster; give secrets to the "
             "cluster, or pass them by --env AWS_ACCESS_KEY_ID --env AWS_SECRET_ACCESS_KEY"
         )
     for server in query.get("endpoint_override", []):
