@@ -1,14 +1,17 @@
 """What goes to the cluster, and how an end there is an end here."""
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from shoal.cli.run import run as run_command
+from shoal.cli.submit import submit as submit_command
 from shoal.errors import UsageError
 from shoal.submitting import Cluster
 from shoal.submitting.cluster import Job
 from shoal.submitting.following import ended
-from shoal.submitting.job import Submission, _environment, submit
+from shoal.submitting.job import Submission, _environment, _plugins, submit
 from shoal.submitting.packing import Wheel
 
 NOWHERE = Cluster("http://head.invalid:8265")
@@ -47,10 +50,20 @@ def test_ends(status: str, code: int | None, message: str, exit: int, said: str)
         (Submission("quickstart", "s3://b/in", "out"), "--out out lies on this machine"),
         (Submission("quickstrat", "s3://b/in", "s3://b/out"), "did you mean 'quickstart'"),
         (Submission("quickstart", "s3://b/in", "s3://b/out", overrides=("cluster.nothing=1",)), "nothing"),
+        (Submission("quickstart", "s3://b/in", "s3://b/out", preset="tiny"), "there is no preset 'tiny'"),
+        (
+            Submission("quickstart", "s3://b/in", "s3://b/out", overrides=("embed=onnx", f"embed.path={__file__}")),
+            "embed.path /",
+        ),
         (Submission("quickstart", "s3://b/in", "s3://b/out", variables=("SHOAL_NOT_SET",)), "export it first"),
         (Submission("quickstart", "s3://b/in", "s3://b/out", variables=("KEY=hunter2",)), "takes the name"),
         (Submission("quickstart", "s3://b/in", "s3://b/out", plugins=("./nowhere",)), "does not exist"),
+        (
+            Submission("quickstart", "s3://b/in", "s3://b/out", plugins=("my @ https://me:hunter2@host/my.whl",)),
+            "holds a login",
+        ),
         (Submission("quickstart", "s3://b/in?secret_key=hunter2", "s3://b/out"), "secret_key"),
+        (Submission("quickstart", "s3://me:hunter2@b/in", "s3://b/out"), "a login before the @"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_sent(wanted: Submission, said: str) -> None:
@@ -58,6 +71,19 @@ def test_what_is_wrong_is_told_before_anything_is_sent(wanted: Submission, said:
         submit(NOWHERE, wanted)
     assert said in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_model_that_only_the_cluster_has_is_no_mistake() -> None:
+    named = ("embed=onnx", "embed.path=/models/only-there.onnx")
+    with pytest.raises(UsageError, match="nobody answers at http://head.invalid"):
+        submit(NOWHERE, Submission("quickstart", "s3://b/in", "s3://b/out", overrides=named))
+
+
+def test_what_a_plugin_may_be(tmp_path: Path) -> None:
+    (tmp_path / "my-1-py3-none-any.whl").write_bytes(b"")
+    local = [str(tmp_path), str(tmp_path / "my-1-py3-none-any.whl")]
+    fetched = ["my-plugin==1.0", "my @ https://host/my-1-py3-none-any.whl", "git+ssh://git@host/my.git@v1", "my[extra]"]
+    assert _plugins([*local, *fetched]) == ([*map(Path, local)], fetched)
 
 
 def test_wheels_are_modules_and_with_requirements_pip_s(tmp_path: Path) -> None:
@@ -89,3 +115,9 @@ def test_the_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPat
         Cluster.named(None)
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "head:8265/")
     assert Cluster.named(None).address == "http://head:8265"
+
+
+def test_a_submission_takes_what_a_run_takes() -> None:
+    """But for what is the cluster's, the terminal's, or a store's of this machine."""
+    here = {"on", "quiet", "from_trial"}
+    assert set(signature(run_command).parameters) - here <= set(signature(submit_command).parameters)

@@ -28,6 +28,7 @@ Overrides = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="small, medium, large or huge: options for a number of images; --set wins over it.")
 ]
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for room on a cluster that is busy.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def run(
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
     on: Annotated[str, typer.Option(help="auto, local (this process) or ray.")] = "auto",
     address: Annotated[str | None, typer.Option(help="Ray cluster to join, such as auto or ray://HOST:10001.")] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for room on a cluster that is busy.")] = 3600,
+    wait: Wait = 3600,
     from_trial: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Candidate of the last `shoal tune` into --out, over its images.")
     ] = None,

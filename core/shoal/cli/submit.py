@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoal.cli.console import complain, out, out_json, out_next, quoted, say
-from shoal.cli.run import Overrides, Preset
+from shoal.cli.run import Overrides, Preset, Wait
 
 if TYPE_CHECKING:
     from shoal.submitting import Cluster, Submission
@@ -37,6 +37,7 @@ def submit(
     set_: Overrides = None,
     preset: Preset = None,
     force: Annotated[list[str] | None, typer.Option(help="Step to compute again; may be repeated or a,b.")] = None,
+    wait: Wait = 3600,
     plugin: Annotated[
         list[str] | None, typer.Option(help="Requirement, wheel or folder of a plugin package; may be repeated.")
     ] = None,
@@ -70,13 +71,14 @@ def submit(
     if pipeline is None or images is None:
         missing = "PIPELINE" if pipeline is None else "IMAGES"
         raise UsageError(f"missing argument '{missing}'; `shoal submit --help` shows how")
-    options = [*(("--preset", preset) if preset else ()), *(word for step in force or [] for word in ("--force", step))]
+    options = [word for step in force or [] for word in ("--force", step)]
     wanted = Submission(
         pipeline,
         images,
         out_,
         overrides=tuple(set_ or ()),
-        options=tuple(options),
+        preset=preset,
+        options=(*options, "--wait", f"{wait:g}"),
         plugins=tuple(plugin or ()),
         variables=tuple(env or ()),
         shared=tuple(shared or ()),

@@ -16,6 +16,8 @@ from shoal.host import Host
 from shoal.pipeline import load
 from shoal.pipeline.plan import plan
 from shoal.pipeline.recipes import ENDINGS, locate
+from shoal.presets import with_preset
+from shoal.sources import absolute, is_local
 from shoal.submitting.cluster import Cluster
 from shoal.submitting.packing import NAME, Wheel, own_wheel, plugin_wheel
 from shoal.submitting.places import reachable
@@ -32,6 +34,7 @@ class Submission:
 
     Attributes:
         pipeline, images, out, overrides: as `shoal run` takes them; a pipeline file travels along.
+        preset: name of one.
         options: further words of `shoal run`.
         plugins: requirements that pip on the cluster can fetch, wheels, or folders of packages.
         variables: names of environment variables whose values the job gets.
@@ -43,6 +46,7 @@ class Submission:
     images: str
     out: str
     overrides: tuple[str, ...] = ()
+    preset: str | None = None
     options: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -65,18 +69,38 @@ def submit(cluster: Cluster, wanted: Submission) -> str:
     values = _values(wanted.variables)
     local, requirements = _plugins(wanted.plugins)
     if not wanted.plugins:
-        plan(load(wanted.pipeline, Host(), wanted.overrides))
+        _check_pipeline(wanted, cluster.address)
     wheels = [*([own_wheel()] if wanted.pack else []), *(plugin_wheel(path) for path in local)]
     requirements += [need for wheel in wheels for need in _foreign(wheel, wheels)]
     with TemporaryDirectory(prefix="shoal-") as scratch:
         folder = Path(scratch)
         pipeline = _recipe(wanted.pipeline, folder / "job")
         words = ["run", pipeline, images, "--out", out, *(word for text in wanted.overrides for word in ("--set", text))]
+        words += ["--preset", wanted.preset] if wanted.preset else []
         environment = _environment(wheels, requirements, values, folder)
         name = f"{NAME}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         packed = wheels[0].name.split("-")[1] if wanted.pack else "of the cluster"
         command = shlex.join(["python", "-m", NAME, *words, *wanted.options])
         return cluster.submit(command, environment, {OUT: out, METADATA: packed}, name)
+
+
+def _check_pipeline(wanted: Submission, address: str) -> None:
+    """Refuse a pipeline that does not hold together, and options that name files which only this machine has.
+
+    Where an option names a file that only the cluster has, its stage can't be asked for columns here; the job does that.
+    """
+    host = Host()
+    pipeline = load(wanted.pipeline, host, with_preset(wanted.preset, wanted.pipeline, host, wanted.overrides))
+    there = False
+    for step in pipeline.steps:
+        for name, value in step.stage.model_dump().items():
+            if not isinstance(value, str) or "/" not in value or not is_local(value):
+                continue
+            if os.path.exists(absolute(value)):
+                reachable(value, f"{step.name}.{name}", address, wanted.shared)
+            there |= os.path.isabs(value) and not os.path.exists(value)
+    if not there:
+        plan(pipeline)
 
 
 def _values(names: Sequence[str]) -> dict[str, str]:
@@ -101,7 +125,11 @@ def _plugins(named: Sequence[str]) -> tuple[list[Path], list[str]]:
     local, requirements = [], []
     for text in named:
         path = Path(text).expanduser()
-        if text.endswith(".whl") or "/" in text.partition("@")[0] or path.is_dir():
+        if "://" in text:
+            if re.search(r"://(?!git@)[^/@\s]+@", text):
+                raise UsageError("--plugin holds a login, and Ray shows requirements to whoever may list jobs; name a wheel")
+            requirements.append(text)
+        elif text.endswith(".whl") or "/" in text or path.is_dir():
             if not path.exists():
                 raise UsageError(
                     f"the plugin {text} does not exist; name a wheel, a folder, or a requirement such as my-plugin==1.0"
@@ -117,8 +145,13 @@ def _foreign(wheel: Wheel, wheels: Sequence[Wheel]) -> list[str]:
     if wheel.name.startswith(f"{NAME}-"):
         return []
     there = {_plain(NAME), *(_plain(other.name.partition("-")[0]) for other in wheels)}
-    there |= {_plain(need) for other in wheels if other.name.startswith(f"{NAME}-") for need in other.requires}
-    return [need for need in wheel.requires if "extra ==" not in need and _plain(need) not in there]
+    there |= {_plain(need) for own in wheels if own.name.startswith(f"{NAME}-") for need in own.requires if not _extra(need)}
+    return [need for need in wheel.requires if not _extra(need) and _plain(need) not in there]
+
+
+def _extra(requirement: str) -> bool:
+    """Tell whether only who asks for an extra gets a requirement."""
+    return re.search(r"\bextra\s*==", requirement.partition(";")[2]) is not None
 
 
 def _plain(requirement: str) -> str:
