@@ -9,10 +9,12 @@ from shoal.cli.run import run as run_command
 from shoal.cli.submit import submit as submit_command
 from shoal.errors import UsageError
 from shoal.submitting import Cluster
-from shoal.submitting.cluster import Job
+from shoal.submitting.cluster import Job, other_ray
 from shoal.submitting.following import ended
 from shoal.submitting.job import Submission, _environment, _plugins, submit
 from shoal.submitting.packing import Wheel
+
+from ..conftest import Shoal
 
 NOWHERE = Cluster("http://head.invalid:8265")
 
@@ -24,7 +26,9 @@ NOWHERE = Cluster("http://head.invalid:8265")
         ("FAILED", 1, "", 1, "failed"),
         ("FAILED", 2, "", 2, "failed"),
         ("FAILED", 137, "", 1, "was killed (code 137)"),
-        ("FAILED", -9, "", 1, "was killed (code -9)"),
+        ("FAILED", -9, "", 1, "was killed (code -9), of memory"),
+        ("FAILED", 143, "", 1, "was killed (code 143); the same command goes on"),
+        ("FAILED", 127, "", 1, "failed with code 127; what it says is above"),
         ("STOPPED", None, "", 1, "was stopped"),
         (
             "FAILED",
@@ -34,6 +38,7 @@ NOWHERE = Cluster("http://head.invalid:8265")
             "never began: ERROR: no matching",
         ),
         ("FAILED", None, "", 1, "Ray does not say why"),
+        ("FAILED", 0, "", 1, "failed"),
     ],
 )
 def test_ends(status: str, code: int | None, message: str, exit: int, said: str) -> None:
@@ -41,6 +46,32 @@ def test_ends(status: str, code: int | None, message: str, exit: int, said: str)
     assert end.code == exit
     assert said in end.said
     assert "\n" not in end.said
+
+
+def test_a_job_that_ran_and_lost_its_machine_did_begin() -> None:
+    said = ended(Job("shoal-1", "FAILED", message="Job supervisor actor died: its node went", placed=True)).said
+    assert said == "job shoal-1 was cut off: Job supervisor actor died: its node went; the same command goes on"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "noted"),
+    [
+        ("2.51.0", "2.60.0", True), ("2.60.0", "2.60.0", False), ("2.60.1", "2.60.0", False), ("3.0.0.dev0", "2.60.0", True),
+        ("", "2.60.0", False),
+    ],
+)  # fmt: skip
+def test_another_ray_on_the_cluster_is_told(theirs: str, ours: str, noted: bool) -> None:
+    assert bool(other_ray("http://head:8265", theirs, ours)) is noted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("quickstart", "--follow-job", "x"), ("--follow-job", "x", "--stop-job", "x"), ("quickstart", "--stop-job", "x")],
+)
+def test_a_job_that_was_sent_takes_no_pipeline(words: tuple[str, ...], shoal: Shoal) -> None:
+    """A command that would do half of what it says does nothing."""
+    done = shoal("submit", *words, "--address", NOWHERE.address, code=2)
+    assert "one of PIPELINE, --follow-job and --stop-job" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -75,7 +106,7 @@ def test_what_is_wrong_is_told_before_anything_is_sent(wanted: Submission, said:
 
 def test_a_model_that_only_the_cluster_has_is_no_mistake() -> None:
     named = ("embed=onnx", "embed.path=/models/only-there.onnx")
-    with pytest.raises(UsageError, match="nobody answers at http://head.invalid"):
+    with pytest.raises(UsageError, match=r"nobody answers at http://head\.invalid"):
         submit(NOWHERE, Submission("quickstart", "s3://b/in", "s3://b/out", overrides=named))
 
 

@@ -73,7 +73,7 @@ def test_keys_in_a_uri_are_refused_and_not_shown(name: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("address", [HERE, THERE])
 def test_logins_in_a_uri_are_refused_and_not_shown(place: str, address: str) -> None:
-    with pytest.raises(UsageError, match="--out holds .* command is shown to everybody") as caught:
+    with pytest.raises(UsageError, match=r"--out holds .* command is shown to everybody") as caught:
         reachable(place, "--out", address)
     assert "hunter2" not in str(caught.value)
 

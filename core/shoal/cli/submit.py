@@ -62,6 +62,8 @@ def submit(
     from shoal.submitting import submit as send
 
     cluster = Cluster.named(address, token_file)
+    if sum(given is not None for given in (pipeline, follow_job, stop_job)) > 1:
+        raise UsageError("give one of PIPELINE, --follow-job and --stop-job; the last two take the name of a job alone")
     if stop_job is not None:
         _stop(cluster, stop_job, json)
         return
@@ -86,6 +88,8 @@ def submit(
     )
     _warn(wanted)
     job = send(cluster, wanted)
+    if cluster.note:
+        say(f"note: {cluster.note}")
     if follow:
         _follow(cluster, job, json, f"JOB {job}: submitted to {cluster.address}")
     elif json:

@@ -43,6 +43,7 @@ class Job:
         code: exit code of the command; None while it runs, or where it never began.
         started, ended: seconds since 1970; 0 where not known.
         metadata: texts that were sent along.
+        placed: whether a node took it; one that never began has none.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Job:
     started: float = 0.0
     ended: float = 0.0
     metadata: tuple[tuple[str, str], ...] = ()
+    placed: bool = False
 
     @property
     def over(self) -> bool:
@@ -105,6 +107,13 @@ class Cluster:
             client = JobSubmissionClient(self.address, headers=self._headers() or None)
         _check_version(self.address, str(client._server_ray_version or ""))
         return client
+
+    @property
+    def note(self) -> str:
+        """What a user should know of the cluster before he trusts it with a job; mostly nothing."""
+        from ray import __version__
+
+        return other_ray(self.address, str(self.client._server_ray_version or ""), __version__)
 
     def submit(self, command: str, environment: dict[str, Any], metadata: dict[str, str], name: str) -> str:
         """Send a job and return its id; wait for an agent that is not up yet."""
@@ -219,7 +228,15 @@ def _job(details: Any) -> Job:
         started=(details.start_time or 0) / 1000,
         ended=(details.end_time or 0) / 1000,
         metadata=tuple(sorted(metadata.items())),
+        placed=bool(details.driver_node_id),
     )
+
+
+def other_ray(address: str, theirs: str, ours: str) -> str:
+    """Return a sentence where a cluster's Ray is another release than the one here; empty where it is the same."""
+    if not theirs or theirs.split(".")[:2] == ours.split(".")[:2]:
+        return ""
+    return f"the cluster at {address} runs Ray {theirs}, and here is {ours}; if the job fails oddly, make them one release"
 
 
 def _check_version(address: str, theirs: str) -> None:

@@ -19,6 +19,9 @@ WAITING = 15.0
 CODES = (0, 1, 2)
 """Exit codes of `shoal run`; any other is Ray's or the system's."""
 
+SIGNALS, KILLED = 128, (137, -9)
+"""Codes above that, or below 0, are of a signal; SIGKILL is mostly the system's that wants memory back."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -70,9 +73,14 @@ def ended(job: Job) -> Ended:
     if job.status == "STOPPED":
         return Ended(job, 1, f"job {job.id} was stopped; the same command goes on where it was")
     if job.code in CODES:
-        return Ended(job, int(job.code or 0), f"job {job.id} failed; what it says is above")
+        return Ended(job, job.code or 1, f"job {job.id} failed; what it says is above")
+    if job.code is not None and 0 <= job.code < SIGNALS:
+        return Ended(job, 1, f"job {job.id} failed with code {job.code}; what it says is above")
     if job.code is not None:
-        return Ended(job, 1, f"job {job.id} was killed (code {job.code}), of memory most likely; the same command goes on")
+        why = ", of memory most likely" if job.code in KILLED else ""
+        return Ended(job, 1, f"job {job.id} was killed (code {job.code}){why}; the same command goes on")
+    if job.placed:
+        return Ended(job, 1, f"job {job.id} was cut off: {_cause(job.message).rstrip('.')}; the same command goes on")
     return Ended(job, 1, f"job {job.id} never began: {_cause(job.message)}")
 
 

@@ -50,7 +50,7 @@ def reachable(place: str, what: str, address: str, shared: Sequence[str] = ()) -
 
 
 def _has_login(uri: str) -> bool:
-    """Tell whether a URI has a password before its host; object stores take a bucket alone, and what is before it is a key."""
+    """Tell whether a URI has a password before its host, or a key before its bucket."""
     scheme, _, rest = uri.rpartition("://")
     login, at, _ = rest.partition("/")[0].rpartition("@")
     return bool(at) and (":" in login or scheme.lower() in ("s3", "gs", "gcs"))
@@ -59,13 +59,13 @@ def _has_login(uri: str) -> bool:
 def _check_uri(place: str, what: str, here: bool) -> None:
     head, _, options = place.partition("?")
     query = parse_qs(options, keep_blank_values=True)
-    secret = next((name for name in query if SECRET.search(name)), None)
-    if secret is None and any(map(_has_login, (head, *query.get("endpoint_override", [])))):
-        secret = "a login before the @"
-    if secret:
+    secrets = [name for name in query if SECRET.search(name)]
+    if any(map(_has_login, (head, *query.get("endpoint_override", [])))):
+        secrets.append("a login before the @")
+    if secrets:
         raise UsageError(
-            f"{what} holds {secret}, and a job's command is shown to everybody who sees the cluster; give secrets to the "
-            "cluster, or pass them by --env AWS_ACCESS_KEY_ID --env AWS_SECRET_ACCESS_KEY"
+            f"{what} holds {secrets[0]}, and a job's command is shown to everybody who sees the cluster; give secrets to "
+            "the cluster, or pass them by --env AWS_ACCESS_KEY_ID --env AWS_SECRET_ACCESS_KEY"
         )
     for server in query.get("endpoint_override", []):
         host = urlsplit(server if "//" in server else f"//{server}").hostname or ""
