@@ -70,18 +70,21 @@ def ended(job: Job) -> Ended:
     """Return how a job that is over ended, its exit code brought to shoal's."""
     if job.status == "SUCCEEDED":
         return Ended(job, 0, "")
+    return Ended(job, job.code or 1 if job.code in CODES else 1, f"job {job.id} {_end(job)}")
+
+
+def _end(job: Job) -> str:
+    """Return what became of a job that did not end well."""
     if job.status == "STOPPED":
-        return Ended(job, 1, f"job {job.id} was stopped; the same command goes on where it was")
-    if job.code in CODES:
-        return Ended(job, job.code or 1, f"job {job.id} failed; what it says is above")
-    if job.code is not None and 0 <= job.code < SIGNALS:
-        return Ended(job, 1, f"job {job.id} failed with code {job.code}; what it says is above")
-    if job.code is not None:
+        return "was stopped; the same command goes on where it was"
+    if job.code is None and job.placed:
+        return f"was cut off: {_cause(job.message).rstrip('.')}; the same command goes on"
+    if job.code is None:
+        return f"never began: {_cause(job.message)}"
+    if not 0 <= job.code < SIGNALS:
         why = ", of memory most likely" if job.code in KILLED else ""
-        return Ended(job, 1, f"job {job.id} was killed (code {job.code}){why}; the same command goes on")
-    if job.placed:
-        return Ended(job, 1, f"job {job.id} was cut off: {_cause(job.message).rstrip('.')}; the same command goes on")
-    return Ended(job, 1, f"job {job.id} never began: {_cause(job.message)}")
+        return f"was killed (code {job.code}){why}; the same command goes on"
+    return f"failed{'' if job.code in CODES else f' with code {job.code}'}; what it says is above"
 
 
 def _cause(message: str) -> str:
