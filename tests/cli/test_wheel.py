@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def test_recipes_and_presets_lie_in_the_package(installed: Run, wheel: Path) -> 
     assert len(listed["presets"]) == 4
     assert (wheel / "shoal" / "presets.yaml").is_file()
     assert json.loads((wheel / "shoal" / "pipeline.schema.json").read_text()) == json.loads(installed("schema").stdout)
+
+
+@pytest.mark.slow
+def test_what_travels_to_a_cluster_is_what_is_installed(wheel: Path, tmp_path: Path) -> None:
+    """`shoal submit` packs this shoal from a checkout and from an installed package alike, file by file."""
+    (tmp_path / "pack.py").write_text(
+        "import sys; from shoal.submitting.packing import own_wheel; w = own_wheel(); print(w.name)\n"
+        "open(sys.argv[1], 'wb').write(w.data)\n"
+    )
+    packed = []
+    for place in ("core:plugins:ls_backend", str(wheel)):
+        target = tmp_path / f"{len(packed)}.whl"
+        environment = {**os.environ, "PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-P", str(tmp_path / "pack.py"), str(target)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        with zipfile.ZipFile(target) as archive:
+            packed.append({name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name})
+    checkout, installed = packed
+    assert set(installed) - set(checkout) == {"shoal/pipeline.schema.json"}, "only editors read that one"
+    assert {name: installed[name] for name in checkout} == checkout
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shoal.errors import UsageError
 from shoal.submitting.job import _foreign, _plain
-from shoal.submitting.packing import Wheel, own_wheel, plugin_wheel
+from shoal.submitting.packing import Wheel, _cause, own_wheel, plugin_wheel
 from tests.packages.conftest import HERE, pip
 
 SHOW = """
@@ -86,6 +86,28 @@ def test_what_a_plugin_requires_besides_shoal_is_told(plugin: Path) -> None:
 )
 def test_names_of_requirements(name: str, rest: str) -> None:
     assert _plain(name + rest) == _plain(name.upper().replace("_", "-").replace(".", "-"))
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "  error: subprocess-exited-with-error\n      ValueError: Invalid version `x`.\n  note: This error originates\n"
+            "error: metadata-generation-failed\n\nnote: This is an issue with the package\nhint: See above for details.\n",
+            "ValueError: Invalid version `x`",
+        ),
+        (
+            "ERROR: Exception:\nTraceback\npip._vendor.tomli.TOMLDecodeError: Invalid value\n",
+            "TOMLDecodeError: Invalid value",
+        ),
+        ("ERROR: Directory 'x' is not installable.\n\n", "ERROR: Directory 'x' is not installable"),
+        ("gone\n", "gone"),
+        ("\n", "it makes no wheel"),
+    ],
+)
+def test_why_a_folder_can_t_be_built(said: str, cause: str) -> None:
+    """pip's last line is a hint to look above, where the user of `shoal submit` sees nothing."""
+    assert _cause(said).endswith(cause)
 
 
 def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Format: https://packaging.python.org/en/latest/specifications/binary-distributio
 
 import base64
 import hashlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -100,9 +101,15 @@ def _built(folder: Path, into: Path) -> Path:
     )
     wheels = list(into.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        said = (done.stderr.strip().splitlines() or ["it makes no wheel"])[-1]
-        raise UsageError(f"the plugin {folder} can't be built: {said}; build it yourself and name the wheel")
+        raise UsageError(f"the plugin {folder} can't be built: {_cause(done.stderr)}; build it yourself and name the wheel")
     return wheels[0]
+
+
+def _cause(said: str) -> str:
+    """Return the line of what pip says that tells most: the error itself, not the hint to look above."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|ERROR): (?!Exception)", line)]
+    return (errors or lines[-1:] or ["it makes no wheel"])[-1][:300].rstrip(".")
 
 
 def _own_files() -> Iterator[tuple[str, bytes]]:
