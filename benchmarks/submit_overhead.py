@@ -23,6 +23,8 @@ from pathlib import Path
 
 from common import ROOT, Figure, Trial, finish, median, parser, quiet, take_turns
 
+from shoal.submitting import Cluster, follow
+
 RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
 IMAGES = 12
 PIPELINE = """
@@ -89,19 +91,18 @@ def main() -> None:
         with head(folder) as (address, environment):
             bare = lambda: trial(bare_command(folder, address), folder, environment)  # noqa: E731
             ours = lambda: trial(our_command(folder, address), folder, environment)  # noqa: E731
-            bare()  # starts what a cluster starts once
-            first = ours()
-            trials = take_turns({"bare": bare, "shoal": ours}, options.rounds, watch=not options.quick)
+            begun, first = bare(), ours()  # they start what a cluster starts once
+            if options.quick:  # those two are enough
+                trials = take_turns({"bare": lambda: begun, "shoal": lambda: first}, 1, watch=False)
+            else:
+                trials = take_turns({"bare": bare, "shoal": ours}, options.rounds)
     finish(options, "Submit", figures(trials, first), {"trials": trials, "first": first, **quiet(trials)})
 
 
 def arguments() -> argparse.Namespace:
     made = parser(__doc__, "submit_overhead")
     made.add_argument("--rounds", type=int, default=5)
-    options = made.parse_args()
-    if options.quick:
-        options.rounds = 1
-    return options
+    return made.parse_args()
 
 
 def prepare(folder: Path) -> None:
@@ -130,7 +131,7 @@ def prepare(folder: Path) -> None:
 @contextmanager
 def head(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Run a Ray head that has the package; give its address and the environment of its clients."""
-    port, dashboard, client = (free_port() for _ in range(3))
+    port, dashboard, client, agent = (free_port() for _ in range(4))
     (folder / "token").write_text(secrets.token_hex(32))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SHOAL_"))} | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder / "site"),
@@ -140,13 +141,18 @@ def head(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     temporary = Path(tempfile.gettempdir()) / f"shoal-ray-{secrets.token_hex(3)}"
     words = (
         f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
-        f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary}"
+        f"--include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats --temp-dir {temporary} "
+        f"--dashboard-agent-listen-port {agent}"  # its usual port is that of any other Ray on this machine
     )
     with (folder / "ray.log").open("w") as log:
         process = subprocess.Popen([*RAY, *words.split()], env=environment, stdout=log, stderr=log)
         try:
-            wait_for(dashboard)
-            yield f"http://127.0.0.1:{dashboard}", environment
+            wait_for(dashboard, process)
+            address = f"http://127.0.0.1:{dashboard}"
+            cluster = Cluster(address, str(folder / "token"))
+            cluster.submit("true", {}, {}, "first")  # waits for the agent, which takes jobs and comes up after the server
+            follow(cluster, "first", print)
+            yield address, environment
         finally:
             process.terminate()
             process.wait(60)
@@ -159,12 +165,11 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def wait_for(port: int) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + 240
+    while time.monotonic() < until and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                time.sleep(15)  # the agent that takes jobs comes up after the server
                 return
         time.sleep(0.5)
     raise RuntimeError("Ray did not start")

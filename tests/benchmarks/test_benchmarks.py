@@ -199,3 +199,12 @@ def test_results_come_from_full_sizes_and_name_no_path() -> None:
         assert not json.loads(text).get("quick"), path.name
         assert "/tmp" not in text, path.name
         assert "/home" not in text, path.name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_benchmark_of_submitting_runs(tmp_path: Path) -> None:
+    result = benchmark("submit_overhead", tmp_path / "result.json")
+    for side in ("bare", "shoal"):
+        (trial,) = result["trials"][side]
+        assert 0 < trial["sent"] < trial["first_batch"]

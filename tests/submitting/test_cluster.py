@@ -25,12 +25,13 @@ from tests.docs.pages import blocks
 from tests.loopback_s3 import Bucket, serve
 from tests.packages.conftest import HERE as PACKAGES
 from tests.packages.conftest import pip
-from tests.packages.test_ray import RAY, stop, wait_for
+from tests.packages.test_ray import stop, wait_for
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "cluster.md"
 PHOTOS = 24
 STEPS = ("embed", "reduce", "cluster", "label", "sample")
 BRIGHT = """
@@ -65,7 +66,7 @@ class Head:
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         assert SECRET not in done.stdout + done.stderr
-        assert self.token.read_text() not in done.stdout + done.stderr
+        assert self.token.read_text().strip() not in done.stdout + done.stderr
         return done
 
     def warm(self) -> None:
@@ -98,25 +99,31 @@ def photos(bucket: Bucket, photo_set: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def head(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """The head, in whose environment are the keys of the bucket, as a cluster's secrets are; socket paths must be short."""
+    """The head, started by the words of docs/cluster.md, with ports of its own; socket paths must be short.
+
+    The keys of the bucket are in its environment, as a cluster's secrets are.
+    """
     folder = tmp_path_factory.mktemp("head")
     port, dashboard, client, agent = (free_port() for _ in range(4))
-    token = folder / "token"
-    token.write_text(secrets.token_hex(32))
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "SHOAL_", "PYTHONPATH"))}
     environment = {**kept, "SHOAL_MLFLOW": "off", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     temporary = Path(tempfile.gettempdir()) / f"shoal-ray-{secrets.token_hex(3)}"
-    words = (
-        f"start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} --num-cpus 2 "
-        f"--dashboard-agent-listen-port {agent} --include-dashboard true --dashboard-host 127.0.0.1 --disable-usage-stats "
-        f"--temp-dir {temporary}"
+    (said,) = [block.text for block in blocks(PAGE) if "ray start --head" in block.text]
+    ours = (
+        f"exec ray start --head --block --port {port} --dashboard-port {dashboard} --ray-client-server-port {client} "
+        f"--dashboard-agent-listen-port {agent} --disable-usage-stats --temp-dir {temporary} --dashboard-host 127.0.0.1 "
+        "--num-cpus 2"
     )
-    own = {**environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "PIP_NO_INDEX": "1"}
+    text = said.replace("ray start --head --dashboard-host 0.0.0.0", ours)
+    assert ours in text
+    own = {**environment, "PIP_NO_INDEX": "1"}
+    command = ["bash", "-euo", "pipefail", "-c", text]
     with (folder / "ray.log").open("w") as log:
-        process = subprocess.Popen([*RAY, *words.split()], env=own, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=own, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_for(dashboard, process, folder / "ray.log")
-            made = Head(f"http://127.0.0.1:{dashboard}", token, environment, folder)
+            made = Head(f"http://127.0.0.1:{dashboard}", folder / "token", environment, folder)
+            assert made.token.stat().st_mode & 0o077 == 0
             made.warm()
             yield made
         finally:
@@ -171,7 +178,7 @@ def test_the_page_is_followed_word_by_word(head: Head, bucket: Bucket, local: pa
     (tmp_path / "bright.yaml").write_text(BRIGHT)
     shutil.copytree(ROOT / "ray_jobs", tmp_path / "ray_jobs")
     shutil.copytree(PACKAGES / "good", tmp_path / "my-plugin")
-    found = [block for block in blocks(ROOT / "docs" / "cluster.md") if block.said == "not run (cluster: tests/submitting)"]
+    found = [block for block in blocks(PAGE) if block.said == "not run (cluster: tests/submitting)"]
     assert len(found) == 4
     for block in found:
         text = block.text.replace("http://head:8265", head.address)
