@@ -30,6 +30,11 @@ def _shown(character: str) -> str:
     return "" if category in ("Cc", "Cf") and character not in _JOINERS else character
 
 
+def without_logins(text: str) -> str:
+    """Return `text` with the login in each URL of it masked: errors of servers may tell the whole address."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
+
+
 def plain(text: str, most: int) -> str:
     """Return what a model said as one line of plain text, in Unicode NFC, of at most `most` characters.
 

@@ -8,8 +8,10 @@ import pytest
 
 from shoal import Run
 from shoal.errors import UsageError
+from shoal.hooks import hookimpl
 from shoal.host import Host
 from shoal.pipeline import Pipeline, load, override
+from shoal.records import RunView
 from shoal.runner import RunOptions
 from shoal.store import TableStore
 from shoal.tuning import Settings, Tuning, from_trial, tune
@@ -67,6 +69,32 @@ def test_each_reduction_is_computed_once_and_a_repeat_computes_nothing(
     written.clear()
     assert facts(go(pipeline, photos, tmp_path / "out", space, host)) == facts(made)
     assert not written
+
+
+def test_who_hears_of_a_run_s_steps_hears_of_its_end(
+    pipeline: Pipeline, photos: Path, tmp_path: Path, space: Path, host: Host
+) -> None:
+    """A tracker that opened a run at its first step can close it: the features' too."""
+
+    class Tracker:
+        begun: set[str] = set()
+        ended: set[str] = set()
+
+        @hookimpl
+        def shoal_stage_done(self, run: RunView) -> None:
+            self.begun.add(run.id)
+
+        @hookimpl
+        def shoal_run_done(self, run: RunView) -> None:
+            self.ended.add(run.id)
+
+    host.manager.register(tracker := Tracker())
+    try:
+        go(pipeline, photos, tmp_path / "out", space, host, Settings(budget=2, search="grid"))
+    finally:
+        host.manager.unregister(tracker)
+    assert tracker.begun
+    assert tracker.begun <= tracker.ended
 
 
 def test_a_failed_candidate_is_a_row_with_its_reason(

@@ -3,6 +3,7 @@
 from shoal.host import Host
 from shoal.records import RunRecord, RunView, StepRecord
 from shoal.store import Store
+from shoal.text import without_logins
 
 REPORT = "report.html"
 CONFIG = "run_config.yaml"
@@ -33,4 +34,5 @@ def tell(
         try:
             implementation.function(*[arguments[name] for name in implementation.argnames])
         except Exception as error:  # a plugin's trouble is not the run's
-            record.hook_errors.append(f"{implementation.plugin_name}: {hook}: {type(error).__name__}: {error}")
+            said = without_logins(f"{type(error).__name__}: {error}")
+            record.hook_errors.append(f"{implementation.plugin_name}: {hook}: {said}")

@@ -14,7 +14,7 @@ from shoal.kinds import Embedder, Indexer, Reducer
 from shoal.pipeline import Pipeline, override
 from shoal.pipeline.plan import Plan, PlannedStep, is_table
 from shoal.pipeline.plan import plan as make_plan
-from shoal.records import StepRecord
+from shoal.records import RunRecord, StepRecord
 from shoal.runner import Progress, RunOptions, execute
 from shoal.runner.executors import Executor
 from shoal.runner.imageset import ImageSet
@@ -22,6 +22,7 @@ from shoal.runner.jobs import Trouble
 from shoal.runner.passes import placement, record_of, table_job
 from shoal.runner.placement import Placement
 from shoal.runner.state import RunState, covered_file
+from shoal.runner.telling import tell
 from shoal.store import Folder, Store
 from shoal.tuning.score import Graph, graph, information, rand, score
 from shoal.tuning.settings import Weights
@@ -201,7 +202,11 @@ class Bench:
         pipeline, embedder = plan.pipeline, self._embedder(plan)
         kept = [step for step in pipeline.steps if step.name in names or isinstance(step.stage, Indexer)]
         part = Pipeline(f"{pipeline.name} (features)", pipeline.description, pipeline.max_failed, tuple(kept))
-        record = execute(make_plan(part), self.source, self.store, self.host, self.options, self.progress, lambda _: None)
+
+        def settle(record: RunRecord) -> None:
+            tell(self.host, self.store, record, "shoal_run_done")  # who heard of its steps hears of its end
+
+        record = execute(make_plan(part), self.source, self.store, self.host, self.options, self.progress, settle)
         run = Run(self.store, record, self.host)
         covered = {
             step.step: run.folder.read_table(covered_file(step.step))["id"].combine_chunks()

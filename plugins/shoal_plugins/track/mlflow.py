@@ -1,4 +1,4 @@
-"""Logs every run to MLflow: parameters, metrics by step, artefacts, tags.
+"""Logs every run to MLflow: metrics of a step as it ends, where a server is named; at the end parameters, artefacts, tags.
 
 Where: `MLFLOW_TRACKING_URI`, else a SQLite file `mlflow.db` beside the runs. Look with
 `mlflow ui --backend-store-uri sqlite:///out/mlflow.db` (the package `mlflow`; shoal itself needs only `mlflow-skinny`).
@@ -28,26 +28,51 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
 }
+GIVEN_UP: set[str] = set()
+"""Runs whose steps a server did not take: it is asked once more, when they end."""
+
 SECRET = re.compile(r"(^|_)(key|token|secret|password|credential)s?($|_)", re.IGNORECASE)
+
+
+@hookimpl
+def shoal_stage_done(run: "RunView", record: "StepRecord") -> None:
+    """Write a step's metrics where a server is named, which others may be looking at; an embedded file waits for the end."""
+    client = _client(run) if os.environ.get(URI) and not run.record.tuning and run.id not in GIVEN_UP else None
+    if client is None:
+        return
+    try:
+        experiment = _experiment(client, run)
+        made = _known(client, experiment, run.id) or _made(client, experiment, run.record)
+        client.log_batch(made, _logged(_of_step(record)))
+    except Exception:
+        GIVEN_UP.add(run.id)
+        raise
 
 
 @hookimpl
 def shoal_run_done(run: "RunView") -> None:
     """Write one MLflow run with all that the record says."""
+    client = _client(run)
+    if client is not None:
+        _log(client, run)
+
+
+def _client(run: "RunView") -> Any:
+    """Return MLflow's client; None where nothing is to be logged."""
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no"):
-        return
+        return None
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     uri = os.environ.get(URI) or _beside(run.store)
     if uri is None:
-        return
+        return None
     import logging
 
     from mlflow import MlflowClient
 
     for name in ("alembic", "mlflow"):  # the first run creates the tables, which would be told line by line
         logging.getLogger(name).setLevel(logging.WARNING)
-    _log(MlflowClient(tracking_uri=uri), run)
+    return MlflowClient(tracking_uri=uri)
 
 
 def _beside(store: str) -> str | None:
@@ -56,7 +81,7 @@ def _beside(store: str) -> str | None:
 
 
 def _log(client: Any, run: "RunView") -> None:
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Param, RunTag
 
     record = run.record
     made = _begun(client, _experiment(client, run), record)
@@ -71,7 +96,7 @@ def _log(client: Any, run: "RunView") -> None:
             "shoal.job": terminal(record.job),
         }
         tags |= {f"version.{name}": version for name, version in record.versions.items()}
-        metrics = [Metric(name, value, 0, 0) for name, value in _metrics(run).items()]
+        metrics = _logged(_metrics(run))
         params = [Param(name, value) for name, value in _parameters(run).items()]
         client.log_batch(made, metrics, params[:100], [RunTag(name, value) for name, value in tags.items() if value])
         for start in range(100, len(params), 100):  # a batch takes a hundred
@@ -83,13 +108,24 @@ def _log(client: Any, run: "RunView") -> None:
         client.set_terminated(made, "FINISHED" if record.status == "done" else "FAILED")
 
 
+def _logged(values: dict[str, float]) -> list[Any]:
+    """Return metrics without a time: what is logged again is the same, and stands there once."""
+    from mlflow.entities import Metric
+
+    return [Metric(name, value, 0, 0) for name, value in values.items()]
+
+
+def _made(client: Any, experiment: str, record: "RunRecord") -> str:
+    return str(client.create_run(experiment, run_name=record.id, tags={"shoal.run": record.id}).info.run_id)
+
+
 def _begun(client: Any, experiment: str, record: "RunRecord") -> str | None:
     """Return the MLflow run to fill; None for a candidate of a tuning that was logged before the tuning went on.
 
     A tuning is one MLflow run, whose candidates are nested in it: the first one that comes makes it.
     """
     if not record.tuning:
-        return str(client.create_run(experiment, run_name=record.id).info.run_id)
+        return _known(client, experiment, record.id) or _made(client, experiment, record)
     parent = _known(client, experiment, record.tuning)
     if parent is None:
         tags = {"shoal.run": record.tuning}

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from shoal.host import Host
 from shoal.records import RunRecord, RunView, StepRecord
+from shoal.runner.telling import tell
+from shoal.store import Store
 from shoal_plugins.track import mlflow
 from tests.hostile import TEXTS
+from tests.ports import free_port
 
 LONG = "describe \x1b[31m" * 2000
 
@@ -45,6 +49,55 @@ def test_a_real_store_takes_them_and_gives_them_back(tmp_path: Path, monkeypatch
     assert found.data.params == mlflow._parameters(run)
     assert found.data.tags["shoal.source"] == "/p/ =1+1"
     assert found.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_metrics_of_a_step_are_there_as_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where a server is named: else MLflow's tables would be made while the run waits for them."""
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv(mlflow.SWITCH, raising=False)
+    monkeypatch.delenv(mlflow.URI, raising=False)
+    steps = [StepRecord(step=name, stage=f"{name}.x", version="1", computed=7, seconds=2.0) for name in ("index", "embed")]
+    record = RunRecord(id="run-1", pipeline="p", source="/p", started="now", steps=steps[:1])
+    run = RunView(id="run-1", folder=str(tmp_path / "runs"), store=str(tmp_path), record=record)
+    mlflow.shoal_stage_done(run, steps[0])
+    assert list(tmp_path.iterdir()) == []
+    uri = f"sqlite:///{tmp_path / 'server.db'}"
+    monkeypatch.setenv(mlflow.URI, uri)
+    client = MlflowClient(tracking_uri=uri)
+
+    def seen() -> list[tuple[str, float | None]]:
+        found = client.search_runs([client.get_experiment_by_name(mlflow.EXPERIMENT).experiment_id])
+        return [(run.info.status, run.data.metrics.get("embed.computed")) for run in found]
+
+    mlflow.shoal_stage_done(run, steps[0])
+    assert seen() == [("RUNNING", None)]
+    record.steps.append(steps[1])
+    mlflow.shoal_stage_done(run, steps[1])
+    assert seen() == [("RUNNING", 7.0)]
+    record.status = "done"
+    mlflow.shoal_run_done(run)
+    assert seen() == [("FINISHED", 7.0)]
+    (made,) = client.search_runs([client.get_experiment_by_name(mlflow.EXPERIMENT).experiment_id])
+    assert len(client.get_metric_history(made.info.run_id, "embed.computed")) == 1
+
+
+def test_a_server_that_is_away_is_asked_once_while_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the login in its address, which MLflow's error tells, is not in the record."""
+    monkeypatch.delenv(mlflow.SWITCH, raising=False)
+    monkeypatch.setenv(mlflow.URI, f"http://me:hunter2@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(mlflow, "GIVEN_UP", set())
+    record = RunRecord(id="run-1", pipeline="p", source="/p", started="now")
+    step = StepRecord(step="index", stage="index.x", version="1")
+    store = Store.open(tmp_path / "out", create=True)
+    for _ in range(3):
+        tell(Host(), store, record, "shoal_stage_done", step)
+    assert len(record.hook_errors) == 1
+    tell(Host(), store, record, "shoal_run_done")
+    assert len(record.hook_errors) == 2
+    assert all("http://***@127.0.0.1" in said and "hunter2" not in said for said in record.hook_errors)
 
 
 def test_figures_of_evaluators_are_metrics(tmp_path: Path) -> None:
