@@ -86,7 +86,7 @@ def read_bytes(path: str, max_bytes: int | None = None) -> bytes:
     try:
         return _read_local(_local(path), path, max_bytes) if is_local(path) else _read_remote(path, max_bytes)
     except (OSError, ValueError) as error:
-        raise Unreadable(_sentence(path, error)) from error
+        raise Unreadable(sentence(path, error)) from error
 
 
 def stat(path: str) -> Entry:
@@ -103,7 +103,7 @@ def stat(path: str) -> Entry:
     except (FileNotFoundError, NotADirectoryError):
         return Entry(path, "missing")
     except (OSError, ValueError) as error:
-        raise Unreadable(_sentence(path, error)) from error
+        raise Unreadable(sentence(path, error)) from error
 
 
 def list_folder(folder: str) -> list[Entry]:
@@ -116,7 +116,7 @@ def list_folder(folder: str) -> list[Entry]:
         filesystem, key = remote(folder)
         found = sorted(filesystem.get_file_info(pafs.FileSelector(key)), key=lambda info: info.path)
     except (OSError, ValueError) as error:
-        raise UsageError(_sentence(folder, error)) from error
+        raise UsageError(sentence(folder, error)) from error
     return [_info(join(folder, info.base_name), info) for info in found if info.base_name]
 
 
@@ -130,7 +130,7 @@ def open_stream(path: str) -> Any:
         filesystem, key = _place(path)
         return filesystem.open_input_stream(key)
     except (OSError, ValueError) as error:
-        raise UsageError(_sentence(path, error)) from error
+        raise UsageError(sentence(path, error)) from error
 
 
 def open_file(path: str) -> Any:
@@ -143,7 +143,7 @@ def open_file(path: str) -> Any:
         filesystem, key = _place(path)
         return filesystem.open_input_file(key)
     except (OSError, ValueError) as error:
-        raise UsageError(_sentence(path, error)) from error
+        raise UsageError(sentence(path, error)) from error
 
 
 def name_of(place: str) -> str:
@@ -250,7 +250,8 @@ def _info(path: str, info: pafs.FileInfo) -> Entry:
     return Entry(path, "file", info.size, info.mtime_ns)
 
 
-def _sentence(path: str, error: Exception) -> str:
+def sentence(path: str, error: Exception) -> str:
+    """Return why a place can't be read, from what the system or an object store said."""
     shown = path.encode("utf-8", "backslashreplace").decode()
     number = getattr(error, "errno", None)
     if isinstance(error, FileNotFoundError | NotADirectoryError) or "NO_SUCH_BUCKET" in str(error):

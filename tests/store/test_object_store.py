@@ -86,6 +86,26 @@ def test_errors_that_stay_end_in_one_sentence(bucket: Bucket, proxy: Proxy) -> N
         Store.open(folder.uri)
 
 
+@pytest.mark.slow
+def test_a_store_that_is_out_of_order_is_not_called_damaged(bucket: Bucket, proxy: Proxy) -> None:
+    """Who believed it would remove a file that is whole; and work that meets a StoreError is given out again."""
+    folder = Folder(f"s3://store/away?{proxy.query}")
+    folder.write_table("t.parquet", pa.table({"n": [1]}))
+    folder.write("broken.parquet", b"PAR1 nothing PAR1")
+    with pytest.raises(StoreError, match="is damaged"):
+        folder.read_table("broken.parquet")
+    proxy.behave = lambda method, path: "500"
+    with pytest.raises(StoreError, match=r"can't be read: .*the same command goes on"):
+        folder.read_table("t.parquet")
+
+
+def test_what_an_object_store_refuses_is_a_store_s_error(bucket: Bucket) -> None:
+    gone = Folder(f"s3://no-such-bucket/x?{bucket.query}")
+    for ask in (lambda: Folder(bucket.uri("nothing")).read("a.json"), lambda: gone.read("a.json")):
+        with pytest.raises(StoreError, match="does not exist"):
+            ask()
+
+
 @pytest.mark.parametrize("remote", [False, True])
 def test_two_answers_at_once_are_never_mixed(remote: bool, bucket: Bucket, tmp_path: pytest.TempPathFactory) -> None:
     """One run writes its table, another answers, then the first one's facts come: table and facts belong together."""
@@ -121,5 +141,8 @@ def test_files_are_filled_and_fetched(bucket: Bucket) -> None:
         (local / "below" / "b.txt").write_text("b")
     assert folder.names() == ["a.txt", "below"]
     assert (folder / "below").read("b.txt") == b"b"
-    copy = (folder / "below").fetched()
-    assert [path.read_text() for path in copy.iterdir()] == ["b"]
+    copy = folder.fetched()
+    assert {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*.txt")} == {
+        "a.txt": "a",
+        "below/b.txt": "b",
+    }

@@ -4,6 +4,7 @@ import atexit
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -18,9 +19,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from shoal.errors import StoreError
-from shoal.sources import remote
+from shoal.sources import remote, sentence
 
 COMPRESSION = "zstd"
+SERVICE = re.compile(r"AWS Error|google::cloud|Azure")
+"""How errors of object stores are told from those of a file's content, which Arrow raises as the same class."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Folder:
         if self.local is not None:
             return sorted(os.listdir(self.local)) if self.local.is_dir() else []
         filesystem, path = self._place()
-        found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        with self._asking():
+            found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
         return sorted(info.base_name for info in found)
 
     def exists(self, name: str) -> bool:
@@ -69,12 +73,13 @@ class Folder:
         if self.local is not None:
             return (self.local / name).exists()
         filesystem, path = self._place()
-        return bool(filesystem.get_file_info(f"{path}/{name}").type != pafs.FileType.NotFound)
+        with self._asking():
+            return bool(filesystem.get_file_info(f"{path}/{name}").type != pafs.FileType.NotFound)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file."""
         filesystem, path = self._place()
-        with filesystem.open_input_stream(f"{path}/{name}") as stream:
+        with self._asking(name), filesystem.open_input_stream(f"{path}/{name}") as stream:
             return bytes(stream.read())
 
     def write(self, name: str, data: bytes | pa.Buffer) -> None:
@@ -126,6 +131,16 @@ class Folder:
             return file.schema_arrow
 
     @contextmanager
+    def _asking(self, name: str = "") -> Iterator[None]:
+        """Let a failure of an object store be a StoreError: a chunk of work that meets one is given out again."""
+        try:
+            yield
+        except OSError as error:
+            if self.local is not None:
+                raise
+            raise StoreError(sentence(self.place(name) if name else self.uri, error)) from error
+
+    @contextmanager
     def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
         filesystem, path = self._place()
         try:
@@ -133,7 +148,11 @@ class Folder:
                 yield pq.ParquetFile(source)
         except FileNotFoundError as error:
             raise StoreError(f"{self.uri}/{name} is gone; run the same command again to make it anew") from error
-        except (pa.ArrowInvalid, OSError) as error:
+        except OSError as error:
+            if error.errno is None and not SERVICE.search(str(error)):
+                raise StoreError(f"{self.uri}/{name} is damaged ({error}); remove it and run again") from error
+            raise StoreError(f"{sentence(self.place(name), error)}; the same command goes on") from error
+        except pa.ArrowInvalid as error:
             raise StoreError(f"{self.uri}/{name} is damaged ({error}); remove it and run again") from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
@@ -174,8 +193,14 @@ class Folder:
             return self.local
         scratch = Path(tempfile.mkdtemp(prefix="shoal-"))
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-        for name in self.names():
-            (scratch / name).write_bytes(self.read(name))
+        filesystem, path = self._place()
+        with self._asking():
+            found = filesystem.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+        for info in found:
+            if info.is_file and ".." not in info.path.split("/"):
+                target = scratch / os.path.relpath(info.path, path.lstrip("/"))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.read(target.relative_to(scratch).as_posix()))
         return scratch
 
     @contextmanager

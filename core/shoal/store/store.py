@@ -45,8 +45,10 @@ class Store:
             if not folder.exists(MARKER):
                 _refuse_or_make(folder, create)
             found = folder.read_json(MARKER).get("format")
-        except (OSError, pa.ArrowInvalid) as error:
-            reason = str(error).partition(". Detail")[0]
+        except (OSError, pa.ArrowInvalid, StoreError) as error:
+            if isinstance(error, StoreError) and (folder.local is not None or not isinstance(error.__cause__, OSError)):
+                raise
+            reason = str(error.__cause__ or error).partition(". Detail")[0]
             raise UsageError(f"{where} can't be reached ({reason}); is the place right, and are you let in?") from error
         if found != FORMAT:
             raise StoreError(f"{where} has store format {found}, and this shoal reads {FORMAT}; choose another --out")
