@@ -62,10 +62,12 @@ def _secrets_of(pod: Pod) -> set[str]:
 
 
 def test_commands_of_the_page_are_those_of_shoal() -> None:
-    lines = re.findall(r"ray job submit .* -- (shoal (?:.*\\\n)*.*)", PAGE)
-    run, review = (parsed(shlex.split(line.replace("\\\n", " "))) for line in lines)
+    lines = re.findall(r"^ray job submit .* -- (?:python -m )?(shoal (?:.*\\\n)*.*)", PAGE, re.MULTILINE)
+    lines += re.findall(r"^shoal submit .*", PAGE, re.MULTILINE)
+    run, review, submit = (parsed(shlex.split(line.replace("\\\n", " "))) for line in lines)
     assert (run["pipeline"], run["out_"]) == ("quickstart", "s3://shoal/2026")
     assert review["images"] == "http"
+    assert (submit["pipeline"], submit["out_"], submit["follow"]) == ("./mine.yaml", "s3://shoal/2026", True)
 
 
 def test_addresses_are_those_of_the_release() -> None:
