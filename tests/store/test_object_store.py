@@ -133,6 +133,11 @@ def test_a_bucket_that_is_not_there_is_wrong_use(bucket: Bucket) -> None:
         Store.open(f"s3://no-such-bucket/out?{bucket.query}", create=True)
 
 
+def test_a_slash_before_the_options_names_the_same_store(bucket: Bucket) -> None:
+    made = Store.open(f"s3://store/slash/?{bucket.query}", create=True)
+    assert made == Store.open(f"s3://store/slash?{bucket.query}")
+
+
 def test_files_are_filled_and_fetched(bucket: Bucket) -> None:
     folder = Folder(bucket.uri("files"))
     with folder.filled() as local:

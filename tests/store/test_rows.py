@@ -1,6 +1,7 @@
 """Rows of map stages: what goes in comes out, in the order asked for, whatever the parts."""
 
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -134,3 +135,12 @@ def test_a_folder_with_other_things_is_refused(tmp_path: object) -> None:
     (place / "shoal.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
         Store.open(place)
+
+
+@pytest.mark.parametrize("name", ["why?", "a?b=c", "plain"])
+def test_a_local_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """A question mark begins options in a URI only."""
+    store = Store.open(tmp_path / name, create=True)
+    (store.runs / "run").write("a.txt", b"a")
+    assert (tmp_path / name / "runs" / "run" / "a.txt").read_bytes() == b"a"
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,11 +1,13 @@
 """What goes to the cluster, and how an end there is an end here."""
 
 from inspect import signature
+from io import BufferedWriter, BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
 from shoal.cli.run import run as run_command
+from shoal.cli.submit import _heard
 from shoal.cli.submit import submit as submit_command
 from shoal.errors import UsageError
 from shoal.submitting import Cluster
@@ -146,6 +148,14 @@ def test_the_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPat
         Cluster.named(None)
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "head:8265/")
     assert Cluster.named(None).address == "http://head:8265"
+
+
+def test_what_a_job_prints_is_passed_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a pipe, too: whoever reads the log of a CI run sees how far the job is."""
+    pipe = BytesIO()
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(BufferedWriter(pipe), encoding="utf-8"))  # type: ignore[arg-type]
+    _heard("embed: 24 of 24")
+    assert pipe.getvalue() == b"embed: 24 of 24\n"
 
 
 def test_a_submission_takes_what_a_run_takes() -> None:

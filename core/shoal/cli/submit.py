@@ -1,5 +1,6 @@
 """`shoal submit`: a run as a job of a Ray cluster."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,7 +113,7 @@ def _follow(cluster: "Cluster", job: str, json: bool, told: str = "") -> None:
     try:
         if told:
             say(told)
-        ended = follow(cluster, job, say if json else out)
+        ended = follow(cluster, job, say if json else _heard)
     except KeyboardInterrupt:
         say(f"job {job} goes on; follow it again, or stop it:")
         for command in _again(cluster, job):
@@ -123,6 +124,12 @@ def _follow(cluster: "Cluster", job: str, json: bool, told: str = "") -> None:
     if ended.said:
         complain(ended.said)
     raise typer.Exit(ended.code)
+
+
+def _heard(line: str) -> None:
+    """Print a line of the job at once: into a pipe or a file, lines would come by the block."""
+    out(line)
+    sys.stdout.flush()
 
 
 def _again(cluster: "Cluster", job: str) -> list[str]:

@@ -38,6 +38,8 @@ class Folder:
 
     def __truediv__(self, name: str) -> "Folder":
         """Return the folder `name` inside this one."""
+        if self.local is not None:  # a name may hold a question mark
+            return Folder(f"{self.uri}/{name}")
         base, question, query = self.uri.partition("?")
         return Folder(f"{base}/{name}{question}{query}")
 

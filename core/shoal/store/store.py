@@ -40,7 +40,11 @@ class Store:
             StoreError: the store has a format that this version does not read.
         """
         text = str(where).removeprefix("file://").rstrip("/") or "/"
-        folder = Folder(text if "://" in text else str(Path(text).expanduser().absolute()))
+        if "://" in text:
+            base, question, query = text.partition("?")
+            folder = Folder(f"{base.rstrip('/')}{question}{query}")
+        else:
+            folder = Folder(str(Path(text).expanduser().absolute()))
         try:
             if not folder.exists(MARKER):
                 _refuse_or_make(folder, create)
