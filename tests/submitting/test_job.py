@@ -16,7 +16,7 @@ from shoal.submitting.following import ended
 from shoal.submitting.job import Submission, _environment, _plugins, submit
 from shoal.submitting.packing import Wheel
 
-from ..conftest import Shoal
+from ..cli.conftest import call
 
 NOWHERE = Cluster("http://head.invalid:8265")
 
@@ -70,10 +70,11 @@ def test_another_ray_on_the_cluster_is_told(theirs: str, ours: str, noted: bool)
     "words",
     [("quickstart", "--follow-job", "x"), ("--follow-job", "x", "--stop-job", "x"), ("quickstart", "--stop-job", "x")],
 )
-def test_a_job_that_was_sent_takes_no_pipeline(words: tuple[str, ...], shoal: Shoal) -> None:
+def test_a_job_that_was_sent_takes_no_pipeline(words: tuple[str, ...]) -> None:
     """A command that would do half of what it says does nothing."""
-    done = shoal("submit", *words, "--address", NOWHERE.address, code=2)
-    assert "one of PIPELINE, --follow-job and --stop-job" in done.stderr
+    done = call("submit", *words, "--address", NOWHERE.address)
+    assert done.code == 2
+    assert "one of PIPELINE, --follow-job and --stop-job" in done.err
 
 
 @pytest.mark.parametrize(

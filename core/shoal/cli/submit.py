@@ -88,7 +88,7 @@ def submit(
         pack=pack,
     )
     _warn(wanted)
-    job = send(cluster, wanted)
+    job = send(cluster, wanted, say)
     if cluster.note:
         say(f"note: {cluster.note}")
     if follow:

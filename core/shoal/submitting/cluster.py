@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,9 +115,16 @@ class Cluster:
 
         return other_ray(self.address, str(self.client._server_ray_version or ""), __version__)
 
-    def submit(self, command: str, environment: dict[str, Any], metadata: dict[str, str], name: str) -> str:
-        """Send a job and return its id; wait for an agent that is not up yet."""
-        until = time.monotonic() + AGENT_SECONDS
+    def submit(
+        self,
+        command: str,
+        environment: dict[str, Any],
+        metadata: dict[str, str],
+        name: str,
+        hear: Callable[[str], None] = lambda line: None,
+    ) -> str:
+        """Send a job and return its id; wait for an agent that is not up yet, and say so once to `hear`."""
+        until, told = time.monotonic() + AGENT_SECONDS, False
         while True:
             try:
                 with self._refusals():
@@ -129,6 +136,9 @@ class Cluster:
             except ClusterError as error:
                 if "No available agent" not in str(error) or time.monotonic() > until:
                     raise
+                if not told:
+                    hear(f"the cluster at {self.address} takes no jobs yet; waiting for it, {AGENT_SECONDS:.0f} s at most")
+                told = True
                 time.sleep(1.0)
 
     def job(self, name: str) -> Job:

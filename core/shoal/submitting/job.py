@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,10 +54,15 @@ class Submission:
     pack: bool = True
 
 
-def submit(cluster: Cluster, wanted: Submission) -> str:
+def submit(cluster: Cluster, wanted: Submission, hear: Callable[[str], None] = lambda line: None) -> str:
     """Send a run to a cluster and return the job's id.
 
     What can be known to be wrong is told before anything is sent.
+
+    Args:
+        cluster: that shall run it.
+        wanted: the run.
+        hear: is told once where the cluster has to be waited for.
 
     Raises:
         UsageError: a place that the cluster can't reach, a wrong pipeline or option, a variable that is not set, a plugin
@@ -81,7 +86,7 @@ def submit(cluster: Cluster, wanted: Submission) -> str:
         name = f"{NAME}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         packed = wheels[0].name.split("-")[1] if wanted.pack else "of the cluster"
         command = shlex.join(["python", "-m", NAME, *words, *wanted.options])
-        return cluster.submit(command, environment, {OUT: out, METADATA: packed}, name)
+        return cluster.submit(command, environment, {OUT: out, METADATA: packed}, name, hear)
 
 
 def _check_pipeline(wanted: Submission, address: str) -> None:
