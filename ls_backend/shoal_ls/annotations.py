@@ -4,7 +4,7 @@ Both give the same JSON, and both are hostile: people edit task data by hand, im
 to the API with programs. Nothing here raises for a shape: what can't be read is told and changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shoal.decisions import Answer, Change, Surface
-from shoal.text import plain
+from shoal.text import amount, plain
 from shoal_ls.task_data import Buckets, ShownTask, choice, ranked, sole_text, word
 
 LONGEST_LABEL = 200
@@ -135,14 +135,14 @@ def _place(task: ShownTask, buckets: Buckets, found: _Found) -> None:
     for name in ("alt1", "alt2"):
         images, to = buckets.take(name), task.numbers.get(name)
         if images and (to is None or to < 0):
-            found.troubles.append(f"the task has no cluster for bucket {name}; its {len(images)} images stay")
+            found.troubles.append(f"the task has no cluster for bucket {name}; {_stay(images)}")
         if to is None or to < 0 or to == task.cluster:
             keep.extend(images)
         elif images:
             moves.append((images, to))
     noise = buckets.take("noise")
     for name, images in buckets.left().items():
-        found.troubles.append(f"bucket {word(name)} is unknown; its {len(images)} images stay")
+        found.troubles.append(f"bucket {word(name)} is unknown; {_stay(images)}")
         keep.extend(images)
     if keep:
         found.add(kind="keep", cluster=task.cluster, images=tuple(keep))
@@ -150,6 +150,10 @@ def _place(task: ShownTask, buckets: Buckets, found: _Found) -> None:
         found.add(kind="move", cluster=task.cluster, images=images, to=to)
     if noise:
         found.add(kind="noise", cluster=task.cluster, images=noise)
+
+
+def _stay(images: Sequence[str]) -> str:
+    return f"its {amount(len(images), 'image stays', 'images stay')}"
 
 
 def _read_rescue(task: ShownTask, results: Mapping[str, object], found: _Found) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from shoal.decisions import NOISE, Surface
 from shoal.decisions.upgrading import BASE
-from shoal.text import plain
+from shoal.text import amount, plain
 
 BIGGEST_CLUSTER = 2**31
 _NAME = re.compile(r"[!-~]{1,64}")  # what the columns of the database of decisions hold
@@ -140,7 +140,7 @@ def word(text: str) -> str:
 
 def _some(ids: Sequence[str]) -> str:
     first = ", ".join(plain(image, 12) for image in ids[:3])
-    return f"{len(ids)} image{'s' if len(ids) > 1 else ''} ({first}{', ...' if len(ids) > 3 else ''})"
+    return f"{amount(len(ids), 'image')} ({first}{', ...' if len(ids) > 3 else ''})"
 
 
 def _ids(listed: object) -> list[str]:
