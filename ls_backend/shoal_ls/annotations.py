@@ -6,19 +6,23 @@ to the API with programs. Nothing here raises for a shape: what can't be read is
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from shoal.decisions import Answer, Change, Surface
 from shoal.text import amount, plain
+from shoal_ls.moments import loaded_before, moment
 from shoal_ls.task_data import Buckets, ShownTask, choice, ranked, sole_text, word
 
 LONGEST_LABEL = 200
 LONGEST_NOTE = 1000
 LONGEST_NAME = 200
 BIGGEST_KEY = 2**63
+OTHER_NUMBERS = (
+    "not applied: the task got other numbers of clusters while somebody had it open, so nobody can tell which are meant; "
+    "load it again, look and press Update, or delete the annotation and answer anew"
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ def understand(data: object, annotation: object, surface: Surface | None = None)
     if not key or not at:
         return Reading(None, ("the annotation has no number or no time",))
     found = _Found()
-    if not annotation.get("was_cancelled"):
+    if not annotation.get("was_cancelled") and loaded_before(task.changed, annotation):
+        found.troubles.append(OTHER_NUMBERS)
+    elif not annotation.get("was_cancelled"):
         _READERS[task.kind](task, _results(annotation), found)
         if not found.changes and not found.troubles:
             found.troubles.append("it answers nothing that shoal asks; was the labelling configuration changed?")
@@ -68,18 +74,6 @@ def understand(data: object, annotation: object, surface: Surface | None = None)
         changes=tuple(found.changes), note=note, base=task.base,
     )  # fmt: skip
     return Reading(answer, tuple(found.troubles))
-
-
-def moment(value: object) -> str:
-    """Return a time of Label Studio as ISO 8601 in UTC with milliseconds (`Answer.at`); empty where it is none."""
-    if not isinstance(value, str):
-        return ""
-    try:
-        time = datetime.fromisoformat(value)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return ""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass

@@ -13,9 +13,10 @@ from typing import Any
 from shoal.catalogue import Run
 from shoal.decisions import Answer, Decisions, Surface, now
 from shoal.runner import Progress, Silent
-from shoal_ls.annotations import moment, understand
+from shoal_ls.annotations import understand
 from shoal_ls.client import Server
 from shoal_ls.errors import Gone, ServerError
+from shoal_ls.moments import moment
 from shoal_ls.people import learn_names
 
 BATCH = 500
