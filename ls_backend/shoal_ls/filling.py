@@ -7,6 +7,7 @@ from typing import Any
 from shoal.decisions import Surface
 from shoal_ls.client import BATCH, Server
 from shoal_ls.present import Before, present
+from shoal_ls.task_data import meta_of
 from shoal_ls.tasks import TaskDraft
 
 Json = dict[str, Any]
@@ -56,7 +57,7 @@ def fill(server: Server, surface: Surface, drafts: Sequence[TaskDraft], version:
         ServerError: it did not take all; what it took stays.
     """
     project, base = int(surface.remote), before.numbers.base
-    listed = (task for task in server.task_list(project) if task["meta"])
+    listed = (task for task in server.task_list(project) if meta_of(task))
     there, spare = present(listed, drafts, before)
     tasks = {key: one.task for key, one in there.items()}
     new = [draft for draft in drafts if draft.key not in there]

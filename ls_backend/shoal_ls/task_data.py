@@ -84,6 +84,12 @@ class ShownTask:
         )  # fmt: skip
 
 
+def meta_of(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the meta of a task as a list of tasks gives it; empty where somebody made something else of it."""
+    meta = task.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
 class Buckets:
     """Ids of images by the bucket that they lie in; each bucket is taken once."""
 

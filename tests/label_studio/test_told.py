@@ -7,6 +7,7 @@ from shoal.reviewing import make_version
 from shoal_ls.sync import Synced
 from shoal_ls.sync_commands import _tell
 from shoal_ls.syncing import Round
+from shoal_ls.task_data import meta_of
 from tests.decisions.answers import rename
 from tests.reviewing.conftest import RED, _made, host, run, say  # noqa: F401  (fixtures)
 
@@ -25,3 +26,8 @@ def test_a_new_version_leads_to_the_files_and_to_learning(
         "  shoal review train 'my out'",
         "  shoal review undo 'my out'",
     ]
+
+
+@pytest.mark.parametrize("meta", [None, [], "x", 7, {}])
+def test_a_task_whose_meta_somebody_replaced_says_nothing(meta: object) -> None:
+    assert meta_of({"id": 1, "meta": meta}) == meta_of({"id": 1}) == {}
