@@ -321,7 +321,7 @@ def test_pictures_of_the_backend_have_signed_addresses(run: Run, server: Server)
     from shoal_ls.thumbnails import signed_key
 
     one = open_(run, server, pictures=Source("http", backend="http://127.0.0.1:9090/"))["clusters"]
-    key = signed_key(run.store.root.local_or_raise("a test"))
+    key = signed_key(run.store.root)
     for task in server.tasks(number(one)):
         for item in task["data"]["items"]:
             address = httpx.URL(item["html"].partition('src="')[2].partition('"')[0])
