@@ -13,12 +13,16 @@ from pydantic import ValidationError
 from shoal.decisions import Answer, Change, Surface
 from shoal.text import amount, plain
 from shoal_ls.moments import loaded_before, moment
-from shoal_ls.task_data import Buckets, ShownTask, choice, ranked, sole_text, word
+from shoal_ls.task_data import UNREADABLE, Buckets, ShownTask, choice, ranked, sole_text, word
 
 LONGEST_LABEL = 200
 LONGEST_NOTE = 1000
 LONGEST_NAME = 200
 BIGGEST_KEY = 2**63
+NO_NUMBERS = (
+    "not applied: somebody edited the task, so that it does not say whose numbers of clusters it shows; "
+    "delete the task, and `shoal review open` makes it again"
+)
 OTHER_NUMBERS = (
     "not applied: the task got other numbers of clusters while somebody had it open, so nobody can tell which are meant; "
     "load it again, look and press Update, or delete the annotation and answer anew"
@@ -62,12 +66,8 @@ def understand(data: object, annotation: object, surface: Surface | None = None)
     if not key or not at:
         return Reading(None, ("the annotation has no number or no time",))
     found = _Found()
-    if not annotation.get("was_cancelled") and loaded_before(task.changed, annotation):
-        found.troubles.append(OTHER_NUMBERS)
-    elif not annotation.get("was_cancelled"):
-        _READERS[task.kind](task, _results(annotation), found)
-        if not found.changes and not found.troubles:
-            found.troubles.append("it answers nothing that shoal asks; was the labelling configuration changed?")
+    if not annotation.get("was_cancelled"):
+        _read(task, annotation, found)
     note = plain(" | ".join([*filter(None, [found.note]), *found.troubles]), LONGEST_NOTE)
     answer = Answer(
         run=task.run, surface=task.surface, key=key, at=at, task=task.key, who=_who(annotation.get("completed_by"), surface),
@@ -90,6 +90,18 @@ class _Found:
             self.changes.append(Change(**asked))
         except ValidationError as error:
             self.troubles.append(f"not applied: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
+
+
+def _read(task: ShownTask, annotation: Mapping[Any, Any], found: _Found) -> None:
+    """Read what the controls say, if it is known whose numbers of clusters that means."""
+    if task.base == UNREADABLE:
+        found.troubles.append(NO_NUMBERS)
+    elif loaded_before(task.changed, annotation):
+        found.troubles.append(OTHER_NUMBERS)
+    else:
+        _READERS[task.kind](task, _results(annotation), found)
+        if not found.changes and not found.troubles:
+            found.troubles.append("it answers nothing that shoal asks; was the labelling configuration changed?")
 
 
 def _read_cluster(task: ShownTask, results: Mapping[str, object], found: _Found) -> None:

@@ -254,7 +254,11 @@ def test_an_answer_says_whose_numbers_the_task_showed() -> None:
     assert base(cluster_data(), older) == "4-0123456789ab"  # a task of an older shoal
     assert base(cluster_data()) == ""
     for hostile in (3, None, "", "moon", "3-0123456789AB", "3-0123456789ab ", ["0"], "9" * 11):
-        assert base(cluster_data(shoal_base=hostile), older) == "?"  # no run has it: told, and not applied
+        edited = cluster_data(shoal_base=hostile)
+        assert base(edited, older) == "?"  # no run has it: told, and not applied
+        assert changes(edited, annotation(verdict="accept")) == []
+        (told,) = understand(edited, annotation(verdict="accept"), older).troubles
+        assert told.endswith("delete the task, and `shoal review open` makes it again")
 
 
 CHANGED = "2026-02-03T04:00:00.000Z"
