@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.text import csv_cell, terminal
+from shoal.text import amount, csv_cell, terminal
 
 ANY = st.text(st.characters(), max_size=100)
 NASTY = st.text(st.sampled_from("\x1b[]0;m\x07\\P\x9b\x9d\x9c31aé\r\n\t\u202e\u200b\ud800=+-@ \uff1d"), max_size=60)
@@ -64,3 +64,8 @@ def test_csv_cell_is_idempotent_and_survives_a_csv_file(text: str) -> None:
     csv.writer(file, quoting=csv.QUOTE_ALL).writerow([plain])
     file.seek(0)
     assert next(csv.reader(file)) == [plain]
+
+
+def test_one_thing_is_told_as_one() -> None:
+    assert [amount(count, "task") for count in (0, 1, 2_000)] == ["0 tasks", "1 task", "2,000 tasks"]
+    assert [amount(count, "answer counts", "answers count") for count in (1, 2)] == ["1 answer counts", "2 answers count"]

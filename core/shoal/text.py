@@ -1,4 +1,4 @@
-"""Hostile text made harmless for the places where people see it: terminals, spreadsheets, tables."""
+"""Text for people: hostile text made harmless for terminals, spreadsheets and tables; counts in words."""
 
 import re
 import unicodedata
@@ -47,6 +47,17 @@ def plain(text: str, most: int) -> str:
     head = flat[: most - 1]
     space = head.rfind(" ", most * 4 // 5)
     return f"{head[:space] if space > 0 else head}…"
+
+
+def amount(count: int, thing: str, several: str = "") -> str:
+    """Return how many there are of a thing, in words: `1 task`, `1,000 tasks`.
+
+    Args:
+        count: how many.
+        thing: what one is called.
+        several: what more or none are called; empty adds an `s`.
+    """
+    return f"{count:,} {thing if count == 1 else several or f'{thing}s'}"
 
 
 def csv_cell(text: str) -> str:

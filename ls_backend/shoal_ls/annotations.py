@@ -4,21 +4,29 @@ Both give the same JSON, and both are hostile: people edit task data by hand, im
 to the API with programs. Nothing here raises for a shape: what can't be read is told and changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from shoal.decisions import Answer, Change, Surface
-from shoal.text import plain
-from shoal_ls.task_data import Buckets, ShownTask, choice, ranked, sole_text, word
+from shoal.text import amount, plain
+from shoal_ls.moments import loaded_before, moment
+from shoal_ls.task_data import UNREADABLE, Buckets, ShownTask, choice, ranked, sole_text, word
 
 LONGEST_LABEL = 200
 LONGEST_NOTE = 1000
 LONGEST_NAME = 200
 BIGGEST_KEY = 2**63
+NO_NUMBERS = (
+    "not applied: somebody edited the task, so that it does not say whose numbers of clusters it shows; "
+    "delete the task, and `shoal review open` makes it again"
+)
+OTHER_NUMBERS = (
+    "not applied: the task got other numbers of clusters while somebody had it open, so nobody can tell which are meant; "
+    "load it again, look and press Update, or delete the annotation and answer anew"
+)
 
 
 @dataclass(frozen=True)
@@ -59,27 +67,13 @@ def understand(data: object, annotation: object, surface: Surface | None = None)
         return Reading(None, ("the annotation has no number or no time",))
     found = _Found()
     if not annotation.get("was_cancelled"):
-        _READERS[task.kind](task, _results(annotation), found)
-        if not found.changes and not found.troubles:
-            found.troubles.append("it answers nothing that shoal asks; was the labelling configuration changed?")
+        _read(task, annotation, found)
     note = plain(" | ".join([*filter(None, [found.note]), *found.troubles]), LONGEST_NOTE)
     answer = Answer(
         run=task.run, surface=task.surface, key=key, at=at, task=task.key, who=_who(annotation.get("completed_by"), surface),
         changes=tuple(found.changes), note=note, base=task.base,
     )  # fmt: skip
     return Reading(answer, tuple(found.troubles))
-
-
-def moment(value: object) -> str:
-    """Return a time of Label Studio as ISO 8601 in UTC with milliseconds (`Answer.at`); empty where it is none."""
-    if not isinstance(value, str):
-        return ""
-    try:
-        time = datetime.fromisoformat(value)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return ""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass
@@ -96,6 +90,18 @@ class _Found:
             self.changes.append(Change(**asked))
         except ValidationError as error:
             self.troubles.append(f"not applied: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
+
+
+def _read(task: ShownTask, annotation: Mapping[Any, Any], found: _Found) -> None:
+    """Read what the controls say, if it is known whose numbers of clusters that means."""
+    if task.base == UNREADABLE:
+        found.troubles.append(NO_NUMBERS)
+    elif loaded_before(task.changed, annotation):
+        found.troubles.append(OTHER_NUMBERS)
+    else:
+        _READERS[task.kind](task, _results(annotation), found)
+        if not found.changes and not found.troubles:
+            found.troubles.append("it answers nothing that shoal asks; was the labelling configuration changed?")
 
 
 def _read_cluster(task: ShownTask, results: Mapping[str, object], found: _Found) -> None:
@@ -135,14 +141,14 @@ def _place(task: ShownTask, buckets: Buckets, found: _Found) -> None:
     for name in ("alt1", "alt2"):
         images, to = buckets.take(name), task.numbers.get(name)
         if images and (to is None or to < 0):
-            found.troubles.append(f"the task has no cluster for bucket {name}; its {len(images)} images stay")
+            found.troubles.append(f"the task has no cluster for bucket {name}; {_stay(images)}")
         if to is None or to < 0 or to == task.cluster:
             keep.extend(images)
         elif images:
             moves.append((images, to))
     noise = buckets.take("noise")
     for name, images in buckets.left().items():
-        found.troubles.append(f"bucket {word(name)} is unknown; its {len(images)} images stay")
+        found.troubles.append(f"bucket {word(name)} is unknown; {_stay(images)}")
         keep.extend(images)
     if keep:
         found.add(kind="keep", cluster=task.cluster, images=tuple(keep))
@@ -150,6 +156,10 @@ def _place(task: ShownTask, buckets: Buckets, found: _Found) -> None:
         found.add(kind="move", cluster=task.cluster, images=images, to=to)
     if noise:
         found.add(kind="noise", cluster=task.cluster, images=noise)
+
+
+def _stay(images: Sequence[str]) -> str:
+    return f"its {amount(len(images), 'image stays', 'images stay')}"
 
 
 def _read_rescue(task: ShownTask, results: Mapping[str, object], found: _Found) -> None:

@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from shoal.decisions import now
 from shoal.errors import UsageError
 from shoal_ls.errors import HOW_TO_LOG_IN, ServerError, no_json, refused, unreachable
 from shoal_ls.extra import need
+from shoal_ls.moments import server_time
 
 if TYPE_CHECKING:
     import httpx
@@ -65,6 +67,8 @@ class Server:
         self.url = url
         self.personal = personal
         self._client = client
+        self.time = now()
+        """When it answered last, by its own clock."""
 
     @classmethod
     def connect(
@@ -128,6 +132,7 @@ class Server:
             answer = self._client.request(method, path, content=sent, headers=headers, params=wanted)
         except httpx.HTTPError as error:
             raise unreachable(self.url, what, error) from error
+        self.time = server_time(answer.headers.get("date"))
         if answer.is_success and not answer.content:
             return None
         try:

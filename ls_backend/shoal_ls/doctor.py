@@ -10,7 +10,7 @@ from shoal.decisions import Decisions, Surface
 from shoal.errors import ShoalError
 from shoal.records import Finding
 from shoal.store import Store
-from shoal.text import plain
+from shoal.text import amount, plain
 from shoal_ls.client import Server
 from shoal_ls.connecting import ML, WEBHOOKS
 from shoal_ls.errors import HOW_TO_LOG_IN, UNPROTECT, Blocked, Gone, ServerError
@@ -117,7 +117,7 @@ class _Project:
         """Yield findings."""
         name = f"project {self.number}"
         project = self.server.project(self.number)
-        yield Finding(name, "ok", f"{plain(project['title'], 60)}: {project['task_number']:,} tasks")
+        yield Finding(name, "ok", f"{plain(project['title'], 60)}: {amount(project['task_number'], 'task')}")
         if project["model_version"] != self.surface.facts.get("model_version"):
             yield Finding(
                 f"{name} order", "note", "its model version is not that of shoal's predictions: tasks come in any order",

@@ -7,6 +7,7 @@ from typing import Any
 from shoal.decisions import Surface
 from shoal_ls.client import BATCH, Server
 from shoal_ls.present import Before, present
+from shoal_ls.task_data import meta_of
 from shoal_ls.tasks import TaskDraft
 
 Json = dict[str, Any]
@@ -56,18 +57,20 @@ def fill(server: Server, surface: Surface, drafts: Sequence[TaskDraft], version:
         ServerError: it did not take all; what it took stays.
     """
     project, base = int(surface.remote), before.numbers.base
-    listed = (task for task in server.task_list(project) if task["meta"])
+    listed = (task for task in server.task_list(project) if meta_of(task))
     there, spare = present(listed, drafts, before)
     tasks = {key: one.task for key, one in there.items()}
     new = [draft for draft in drafts if draft.key not in there]
     open_ = [draft for draft in drafts if draft.key in there and not there[draft.key].answered]
     changed = [draft for draft in open_ if not there[draft.key].shows(draft, base)]
     told(len(drafts) - len(new) - len(changed))
-    for draft in changed:
-        server.update_task(tasks[draft.key]["id"], draft.task(surface.key, surface.run, base))
-        told(1)
     outdated = open_ if surface.facts.get("model_version") != version else changed
+    # First: Label Studio refuses what is submitted from a prediction that is gone, so nobody answers what he does not see.
     _forget(server, project, [tasks[draft.key]["id"] for draft in outdated if tasks[draft.key]["total_predictions"]])
+    for draft in changed:
+        since = there[draft.key].changed(draft, base, server.time)
+        server.update_task(tasks[draft.key]["id"], draft.task(surface.key, surface.run, base, since))
+        told(1)
     lacking = [*outdated, *(draft for draft in open_ if draft not in outdated and not tasks[draft.key]["total_predictions"])]
     written = server.import_predictions(project, [draft.prediction(tasks[draft.key]["id"], version) for draft in lacking])
     for start in range(0, len(new), BATCH):

@@ -8,6 +8,8 @@ from shoal.decisions import Answer, Surface
 from shoal.decisions.standing import revision
 from shoal.decisions.upgrading import BASE
 from shoal.reviewing.bases import Numbers
+from shoal_ls.moments import moment
+from shoal_ls.task_data import CHANGED
 from shoal_ls.tasks import TaskDraft
 
 Json = dict[str, Any]
@@ -57,6 +59,18 @@ class Present:
     def shows(self, draft: TaskDraft, base: str) -> bool:
         """Tell whether it shows what a draft shows, in the numbers of that base."""
         return (self.task["meta"].get("shoal_digest"), self.task["meta"].get("shoal_base")) == (draft.digest, base)
+
+    def changed(self, draft: TaskDraft, base: str, now: str) -> str:
+        """Return when it got the numbers that a draft shows; empty: it was made with them.
+
+        Args:
+            draft: that it is to show.
+            base: whose numbers those are.
+            now: the server's time.
+        """
+        meta = self.task["meta"]
+        same = (meta.get("shoal_task"), meta.get("shoal_base")) == (draft.key, base)
+        return moment(meta.get(CHANGED)) if same else now
 
 
 def present(tasks: Iterable[Json], drafts: Sequence[TaskDraft], before: Before) -> tuple[dict[str, Present], int]:

@@ -11,6 +11,7 @@ from shoal.decisions.standing import revision
 from shoal.records import rescuing
 from shoal.reviewing.bases import Numbers
 from shoal.reviewing.carry import lost
+from shoal.text import amount
 from shoal_ls.alone import alone
 from shoal_ls.client import Server
 from shoal_ls.configs import check, configuration, fingerprint
@@ -133,8 +134,9 @@ def _head(run: Run) -> str:
 def _left_behind(run: Run) -> list[str]:
     """Return what people should know of what could not be carried from an earlier run."""
     count = len(lost(run))
-    what = "thing that people decided or named" if count == 1 else "things that people decided or named"
-    return [f"{count:,} {what} could not be carried from the earlier run; `shoal review status` lists them"] if count else []
+    told = amount(count, "thing", "things")
+    listed = "`shoal review status` tells which"
+    return [f"{told} that people decided or named could not be carried from the earlier run; {listed}"] if count else []
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ class _Opening:
         if drafts and project["model_version"] != self.version:  # taken only where predictions have it
             self.server.update_project(number, {"model_version": self.version})
         if filled.created and surface.facts.get("complete"):
-            notes.append(f"{filled.created:,} tasks were not there: removed by hand, or asked for since; they are now")
+            made_again = amount(filled.created, "task was", "tasks were")
+            notes.append(f"{made_again} not there (removed by hand, or asked for since), and now made")
         facts = {"views": "\n".join(titles), "complete": "yes", "model_version": self.version}
         surface = surface.model_copy(update={"facts": {**surface.facts, **facts}})
         self.decisions.add_surface(surface)
@@ -230,5 +233,6 @@ class _Opening:
         answered = {answer.task for answer in told.answers if revision(answer) not in told.partly}
         left = [draft for draft in drafts if draft.key not in answered]
         if len(left) < len(drafts):
-            notes.append(f"{len(drafts) - len(left):,} tasks were answered in another project; they are not asked again")
+            elsewhere = amount(len(drafts) - len(left), "task was", "tasks were")
+            notes.append(f"{elsewhere} answered in another project, and not asked again")
         return left

@@ -5,7 +5,7 @@ only where its annotation is gone while its task is there: a project or a task t
 server that does not answer says nothing at all.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,10 +13,12 @@ from typing import Any
 from shoal.catalogue import Run
 from shoal.decisions import Answer, Decisions, Surface, now
 from shoal.runner import Progress, Silent
-from shoal_ls.annotations import moment, understand
+from shoal_ls.annotations import understand
 from shoal_ls.client import Server
 from shoal_ls.errors import Gone, ServerError
+from shoal_ls.moments import moment
 from shoal_ls.people import learn_names
+from shoal_ls.task_data import meta_of
 
 BATCH = 500
 PASSES = 3
@@ -171,7 +173,7 @@ class _Project:
         missing = [answer for answer in known if answer.key not in self.seen and self._is_gone(answer)]
         if not missing:
             return
-        made = {_name(task.get("meta") or {}): task for task in self.server.task_list(self.number)}
+        made = {_name(meta_of(task)): task for task in self.server.task_list(self.number)}
         self.server.project(self.number)
         gone = [answer for answer in missing if _was_answered(_task_of(answer, made), answer)]
         self.synced.kept += [
@@ -189,7 +191,7 @@ class _Project:
         return False
 
 
-def _name(meta: dict[str, Any]) -> tuple[str, str]:
+def _name(meta: Mapping[str, Any]) -> tuple[str, str]:
     """Return which task it is, in the numbers of which base; of an older shoal's task that is empty."""
     return str(meta.get("shoal_task")), str(meta.get("shoal_base") or "")
 

@@ -8,7 +8,7 @@ import typer
 from shoal.cli.console import nearby, out, out_json, out_next, quoted, say
 from shoal.cli.look import Json, Out, RunName
 from shoal.cli.progress import Bar
-from shoal.cli.review import PolicyName, policy_of, report_again, tell_unapplied
+from shoal.cli.review import PolicyName, organize_next, policy_of, report_again, tell_unapplied
 from shoal_ls.commands import review_group
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _tell(run: "Run", typed: str, done: "Round", json: bool) -> None:
         out(f"report: {nearby(Path(report), typed)}" if report else "the report is as it was")
     tell_unapplied(now, done.made.conflicts, done.made.unsettled)
     if done.made.version is not None:
-        out_next([quoted("shoal", "review", "train", typed), quoted("shoal", "review", "undo", typed)])
+        review = [quoted("shoal", "review", command, typed) for command in ("train", "undo")]
+        out_next([organize_next(typed), *review])
 
 
 def _report(run: "Run") -> str | None:

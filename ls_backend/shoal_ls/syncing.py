@@ -10,6 +10,7 @@ from shoal.decisions import Decisions, Policy
 from shoal.errors import UsageError
 from shoal.reviewing import Made, make_version, user
 from shoal.runner import Progress
+from shoal.text import amount
 from shoal_ls.client import Server
 from shoal_ls.sync import Synced, places, sync
 
@@ -48,7 +49,7 @@ class Round:
     def lines(self) -> Iterator[str]:
         """Yield what the servers said, for people."""
         found = self.synced
-        yield f"{found.read:,} annotations read: {found.new:,} new or edited, {found.deleted:,} taken back"
+        yield f"{amount(found.read, 'annotation')} read: {found.new:,} new or edited, {found.deleted:,} taken back"
         yield from _listed("could not be read: ", found.unreadable)
         yield from _listed("taken over in part: ", found.partly)
         yield from _listed("", found.kept)

@@ -8,13 +8,16 @@ from typing import Any
 
 from shoal.decisions import NOISE, Surface
 from shoal.decisions.upgrading import BASE
-from shoal.text import plain
+from shoal.text import amount, plain
+from shoal_ls.moments import moment
 
 BIGGEST_CLUSTER = 2**31
 _NAME = re.compile(r"[!-~]{1,64}")  # what the columns of the database of decisions hold
 _ID = re.compile(r"[!-~]{1,120}")
 _CANDIDATE = re.compile(r"cluster:([0-9]{1,10})")
 _BASE = re.compile(r"[0-9]{1,10}(-[0-9a-f]{12})?")
+CHANGED = "shoal_changed"
+"""Field of a task that got other numbers: when, by the server's clock."""
 UNREADABLE = "?"
 """Base of a task whose data name none that can be: no run has it, so its answers are told and not applied."""
 
@@ -33,6 +36,7 @@ class ShownTask:
         candidates: number of the cluster by choice that was offered; -1 for noise.
         numbers: clusters that the data name: `alt1`, `alt2`, `suggested`.
         base: whose numbers of clusters these are; empty where a task of an older shoal does not say it.
+        changed: when it got these numbers, as `moment` writes it; empty: it was made with them.
     """
 
     surface: str
@@ -45,6 +49,7 @@ class ShownTask:
     candidates: Mapping[str, int] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
     base: str = ""
+    changed: str = ""
 
     @property
     def key(self) -> str:
@@ -75,7 +80,14 @@ class ShownTask:
             label=label if isinstance(label, str) else "", shown=_shown(data.get("items")),
             candidates=_candidates(data.get("candidates")),
             numbers={name: value for name, value in named.items() if value is not None}, base=_base(data, surface),
+            changed=moment(data.get(CHANGED)),
         )  # fmt: skip
+
+
+def meta_of(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the meta of a task as a list of tasks gives it; empty where somebody made something else of it."""
+    meta = task.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
 
 
 class Buckets:
@@ -140,7 +152,7 @@ def word(text: str) -> str:
 
 def _some(ids: Sequence[str]) -> str:
     first = ", ".join(plain(image, 12) for image in ids[:3])
-    return f"{len(ids)} image{'s' if len(ids) > 1 else ''} ({first}{', ...' if len(ids) > 3 else ''})"
+    return f"{amount(len(ids), 'image')} ({first}{', ...' if len(ids) > 3 else ''})"
 
 
 def _ids(listed: object) -> list[str]:

@@ -215,16 +215,17 @@ def signed_key(store: Folder) -> bytes:
     """Return the key of the backend that serves a store.
 
     Raises:
-        UsageError: the store is on no disk of this machine, and no key is shared.
+        UsageError: the store is on no disk of this machine and no key is shared, or that is too short.
     """
     from shoal_ls.service import STATE
     from shoal_ls.service.pictures import VARIABLE, pictures_key, shared_key
 
     if store.local is not None:
         return pictures_key(store.local / STATE)
-    if not shared_key():
+    key = shared_key()
+    if not key:
         raise UsageError(
             f"{store.uri} holds no key to sign addresses of pictures with; set {VARIABLE} to the same long random text "
             "here and where `shoal serve` runs"
         )
-    return shared_key()
+    return key

@@ -11,9 +11,10 @@ Json = dict[str, Any]
 
 HIDDEN = (
     "data.context", "data.items", "data.candidates", "data.why", "data.image", "data.master", "data.alt1", "data.alt2",
-    "data.shoal_surface", "data.shoal_run", "data.shoal_digest", "data.shoal_base", "inner_id", "annotations_results",
-    "annotations_ids", "predictions_results", "predictions_score", "predictions_model_versions", "total_predictions",
-    "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "avg_lead_time", "draft_exists",
+    "data.shoal_surface", "data.shoal_run", "data.shoal_digest", "data.shoal_base", "data.shoal_changed", "inner_id",
+    "annotations_results", "annotations_ids", "predictions_results", "predictions_score", "predictions_model_versions",
+    "total_predictions", "file_upload", "storage_filename", "created_at", "updated_at", "updated_by", "avg_lead_time",
+    "draft_exists",
 )  # fmt: skip
 """Columns that say nothing in a list; what is left: answers, name, reason, size, doubt."""
 

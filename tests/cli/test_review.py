@@ -44,7 +44,7 @@ def test_what_was_decided_is_applied_shown_organised_and_undone(own: Made, tmp_p
     moved = images(own, 0)[0]
     say(own, "cluster:0", move(1, moved), keep(*images(own, 0)[1:]), rename(0, "left\x1b[31m over"))
     waiting = call("review", "status", own.out)
-    assert "1 answers count, 1 of them wait" in waiting.out
+    assert "\n1 answer counts, 1 waits to be applied, 0 revisions were undone\n" in waiting.out
     done = apply(own)
     assert done.out.startswith("version 1, reviewed by ann@example.org, 2 changes: 2 kept, 1 moved, 1 renamed\n")
     assert "next:" in done.out

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.decisions import Answer, Change, Surface
-from shoal_ls.annotations import moment, read_annotation, understand
+from shoal_ls.annotations import OTHER_NUMBERS, read_annotation, understand
+from shoal_ls.moments import loaded_before, moment, server_time
 
 AT = "2026-02-03T04:05:06.789123Z"
 
@@ -253,4 +254,62 @@ def test_an_answer_says_whose_numbers_the_task_showed() -> None:
     assert base(cluster_data(), older) == "4-0123456789ab"  # a task of an older shoal
     assert base(cluster_data()) == ""
     for hostile in (3, None, "", "moon", "3-0123456789AB", "3-0123456789ab ", ["0"], "9" * 11):
-        assert base(cluster_data(shoal_base=hostile), older) == "?"  # no run has it: told, and not applied
+        edited = cluster_data(shoal_base=hostile)
+        assert base(edited, older) == "?"  # no run has it: told, and not applied
+        assert changes(edited, annotation(verdict="accept")) == []
+        (told,) = understand(edited, annotation(verdict="accept"), older).troubles
+        assert told.endswith("delete the task, and `shoal review open` makes it again")
+
+
+CHANGED = "2026-02-03T04:00:00.000Z"
+
+
+def at(minute: int, second: int = 0) -> str:
+    return f"2026-02-03T04:{minute:02}:{second:02}.500000Z"
+
+
+@pytest.mark.parametrize(
+    ("times", "refused"),
+    [
+        ({"created_at": at(5), "lead_time": 400.0}, True),  # it was open since before
+        ({"created_at": at(5), "lead_time": 290.0}, True),  # what was loaded at that moment may be either
+        ({"created_at": at(5), "lead_time": 200}, False),
+        ({"created_at": at(5), "lead_time": 9.0, "draft_created_at": "2026-02-02T04:00:00Z"}, True),  # resumed
+        ({"created_at": at(5), "lead_time": 9.0, "draft_created_at": at(4)}, False),
+        ({"created_at": at(5), "updated_at": at(9), "lead_time": 9999.0}, False),  # loaded again, and mended
+        ({"created_at": at(5)}, False),  # a program
+        ({"created_at": at(5), "lead_time": 1e308}, True),
+        ({"created_at": at(5), "lead_time": 10**400}, True),
+        ({"created_at": at(5), "lead_time": -(10**400)}, False),
+        ({"created_at": at(5), "lead_time": float("nan")}, False),
+        ({"created_at": at(5), "lead_time": "9"}, False),
+        ({"created_at": 7, "updated_at": at(5), "lead_time": 400.0}, False),
+    ],
+)
+def test_who_saw_a_task_with_other_numbers_is_told_so_and_nothing_is_guessed(times: dict[str, Any], refused: bool) -> None:
+    said = (
+        annotation(verdict="edit", assign={"keep": ["im1"], "alt1": ["im2", "im3", "im4"]}) | {"updated_at": at(5)} | times
+    )
+    reading = understand(cluster_data(shoal_changed=CHANGED), said)
+    assert reading.answer is not None
+    assert (reading.troubles == (OTHER_NUMBERS,), not reading.answer.changes) == (refused, refused)
+    assert understand(cluster_data(), said).troubles == ()  # of a task that was made with its numbers
+
+
+def test_a_skip_needs_no_numbers() -> None:
+    said = annotation() | {"was_cancelled": True, "created_at": AT, "lead_time": 9999.0}
+    assert understand(cluster_data(shoal_changed=CHANGED), said).troubles == ()
+
+
+TIMES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.just(AT) | st.just(CHANGED)
+
+
+@given(TIMES, st.dictionaries(st.sampled_from(["created_at", "updated_at", "draft_created_at", "lead_time"]), TIMES))
+def test_times_of_any_shape_are_read(changed: Any, times: dict[str, Any]) -> None:
+    assert loaded_before(moment(changed), times) in (True, False)
+
+
+def test_the_server_tells_the_time_else_this_machine_does() -> None:
+    assert server_time("Tue, 03 Feb 2026 04:05:06 GMT") == "2026-02-03T04:05:06.000Z"
+    for hostile in (None, "", "soon", "Tue, 99 Feb 2026 04:05:06 GMT", "Tue, 03 Feb 2026 99:05:06 +9999"):
+        assert moment(server_time(hostile)) > CHANGED

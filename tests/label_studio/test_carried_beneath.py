@@ -48,8 +48,14 @@ def test_a_carry_beneath_an_open_review_loses_no_answer_and_open_tasks_follow(
     asked = {task["data"]["shoal_task"]: task for task in now if task["id"] not in was}
     assert set(asked) == {"cluster:0", "cluster:3"}  # cluster 0 was kept with an image that lies elsewhere now
     assert [item["id"] for item in asked["cluster:0"]["data"]["items"]] == [first]
+    followed = next(task for task in now if task["data"]["shoal_task"] == "cluster:2")
+    stale = _stale(label_studio, followed, before["cluster:2"]["predictions"][0]["id"])
+    told = sync(newer, server, earlier)
+    assert (told.new, [trouble.annotation for trouble in told.partly]) == (2, [stale])
+    label_studio.call("DELETE", f"/api/annotations/{stale}/")
+    assert sync(newer, server, earlier).deleted == 1
     _rename(label_studio, asked["cluster:0"], "lone")
-    assert sync(newer, server, earlier).new == 2
+    assert sync(newer, server, earlier).new == 1
     made = make_version(newer)
     assert (made.conflicts, made.unsettled) == ((), ())
     names = {row["cluster"]: row["label"] for row in newer.look().version_table("label").to_pylist()}
@@ -70,6 +76,21 @@ def _rename(label_studio: LabelStudio, task: dict[str, object], name: str) -> No
         if part["from_name"] == "cluster_label":
             part["value"] = {"text": [name]}
     label_studio.annotate(task["id"], result)
+
+
+def _stale(label_studio: LabelStudio, task: dict[str, object], prediction: int) -> int:
+    """Submit what a browser does that had a task open while it got other numbers, and return the number of the annotation.
+
+    From the prediction that it showed, Label Studio takes nothing; from a draft it does.
+    """
+    result, url = task["predictions"][0]["result"], f"/api/tasks/{task['id']}"  # type: ignore[index]
+    submitted = {"result": result, "lead_time": 3600.0}
+    refused = label_studio.call("POST", f"{url}/annotations/", json={**submitted, "parent_prediction": prediction})
+    assert refused.status_code == 400
+    draft = label_studio.call("POST", f"{url}/drafts", json=submitted).json()["id"]
+    made = label_studio.call("POST", f"{url}/annotations/", json={**submitted, "draft_id": draft})
+    assert made.status_code == 201
+    return int(made.json()["id"])
 
 
 def _annotation(server: Server, opened: Opened, key: str, base: str) -> int:

@@ -207,7 +207,7 @@ def test_an_opening_that_was_cut_short_is_finished(run: Run, server: Server) -> 
     server.import_tasks(number(one), [{"data": first["data"], "meta": first["meta"]}])
     again = open_(run, server)["clusters"]
     assert (again.filled.created, again.filled.predictions) == (1, 2)
-    assert again.notes == ("1 tasks were not there: removed by hand, or asked for since; they are now",)
+    assert again.notes == ("1 task was not there (removed by hand, or asked for since), and now made",)
     assert {task["total_predictions"] for task in server.task_list(number(one))} == {1}
 
 
@@ -251,7 +251,7 @@ def test_a_deleted_project_is_told_and_its_answers_are_kept(run: Run, server: Se
     assert again.surface.key != one.surface.key
     assert again.notes == (
         f"project {number(one)} was deleted there; its answers are kept, and another one is made",
-        "1 tasks were answered in another project; they are not asked again",
+        "1 task was answered in another project, and not asked again",
     )
     assert set(tasks(server, again)) == {"cluster:0", "cluster:2"}
     assert said in decisions.answers(run.id)
@@ -321,7 +321,7 @@ def test_pictures_of_the_backend_have_signed_addresses(run: Run, server: Server)
     from shoal_ls.thumbnails import signed_key
 
     one = open_(run, server, pictures=Source("http", backend="http://127.0.0.1:9090/"))["clusters"]
-    key = signed_key(run.store.root.local_or_raise("a test"))
+    key = signed_key(run.store.root)
     for task in server.tasks(number(one)):
         for item in task["data"]["items"]:
             address = httpx.URL(item["html"].partition('src="')[2].partition('"')[0])

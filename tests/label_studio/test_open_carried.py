@@ -37,7 +37,9 @@ def test_what_could_not_be_carried_is_listed(label_studio: LabelStudio, monkeypa
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
     opened = call("review", "open", folder / "out", "--url", label_studio.url)
     assert opened.code == 0, opened.err
-    note = "1 thing that people decided or named could not be carried from the earlier run; `shoal review status` lists them"
+    note = (
+        "1 thing that people decided or named could not be carried from the earlier run; `shoal review status` tells which"
+    )
     assert f"note: {note}" in opened.out
     (_, listed) = opened.out.split("Not carried\n")
     (line,) = [line for line in listed.splitlines() if "<b>mine</b>" in line]

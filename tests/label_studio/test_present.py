@@ -5,7 +5,7 @@ from typing import Any
 import shoal
 from shoal.decisions import Decisions
 from shoal.reviewing.bases import Numbers
-from shoal_ls.present import Before, present
+from shoal_ls.present import Before, Present, present
 from shoal_ls.tasks import TaskDraft
 from tests.decisions.answers import keep, rename
 from tests.reviewing.conftest import RED, WARM, _made, carried, host, image, newer, run, say  # noqa: F401  (fixtures)
@@ -40,6 +40,16 @@ def test_tasks_of_this_base_are_found_by_their_key(newer: shoal.Run) -> None:  #
     there, _ = present(tasks, drafts, known(newer))
     assert there["cluster:0"].shows(draft("cluster:0"), "0")
     assert not there["cluster:0"].shows(draft("cluster:0"), "1-abc")
+
+
+def test_a_task_remembers_when_it_got_other_numbers() -> None:
+    was, now = "2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"
+    task = Present(listed(1, "cluster:0"), False)
+    assert task.changed(draft("cluster:0"), "0", now) == ""
+    assert task.changed(draft("cluster:1"), "0", now) == task.changed(draft("cluster:0"), "1-abc", now) == now
+    task.task["meta"]["shoal_changed"] = was
+    assert task.changed(draft("cluster:0"), "0", now) == was
+    assert draft("cluster:0").task("s", "r", "0", was)["meta"]["shoal_changed"] == was
 
 
 def test_tasks_of_another_base_stand_for_what_asks_the_same_now(newer: shoal.Run, run: shoal.Run) -> None:  # noqa: F811

@@ -83,6 +83,18 @@ def test_numbers_of_a_base_that_the_run_never_had_are_told(newer):
     assert status(newer.look()).waiting == 0
 
 
+def test_who_skipped_a_task_of_unknown_numbers_lost_nothing(newer):
+    say(newer, "cluster:0", base="?")
+    assert make_version(newer).unsettled == ()
+
+
+def test_a_task_of_a_number_that_no_cluster_has_asks_nothing_here(newer, run):
+    carried(newer, run)
+    numbers = Numbers.shown(newer.look())
+    for hostile in ("cluster:" + "9" * 5000, "cluster:-1", "cluster:", "cluster:٣"):
+        assert numbers.task("0", hostile) in (None, hostile)
+
+
 def test_a_run_is_carried_to_once(newer, run):
     assert candidate(newer).id == run.id
     carried(newer, run)

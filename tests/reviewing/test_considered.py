@@ -4,7 +4,7 @@ import pytest
 
 import shoal
 from shoal.decisions import Decisions
-from shoal.reviewing import make_version, redo, undo
+from shoal.reviewing import make_version, redo, undo, versions
 from shoal.reviewing.history import lines
 from shoal.reviewing.status import status
 from tests.decisions.answers import keep, move, rename
@@ -93,6 +93,22 @@ def test_an_answer_that_changed_nothing_there_waits_after_redo_of_what_it_never_
     assert waiting(run) == 0
     redo(run)
     assert waiting(run) == 1
+
+
+def test_who_undoes_while_answers_are_applied_takes_back_only_what_stood(applied, monkeypatch):
+    """An answer that changed nothing of the version that was undone meanwhile is applied to what stands then."""
+    say(applied, "cluster:0", move(BLUE, image(applied, "red0")), who="dan", key="third", at=3)
+    outcome, calls = versions.outcome, []
+
+    def interrupted(*arguments):
+        done = outcome(*arguments)
+        calls.append(undo(applied) if not calls else None)
+        return done
+
+    monkeypatch.setattr(versions, "outcome", interrupted)
+    assert make_version(applied).version is not None
+    assert len(calls) == 2
+    assert moved(applied)
 
 
 def test_history_says_who_applied_it_and_when(applied):

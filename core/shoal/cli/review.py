@@ -8,6 +8,7 @@ import typer
 from shoal.cli.console import nearby, out, out_json, out_next, quoted, say
 from shoal.cli.look import Json, Out, RunName
 from shoal.cli.tables import Look, arrow, table
+from shoal.text import amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +76,7 @@ def apply(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: J
         _tell_report(now, out_)
     tell_unapplied(now, made.conflicts, made.unsettled)
     if made.version is not None:
-        where = quoted("shoal", "organize", out_, "--to", "sorted/", "--dry-run")
-        out_next([where, quoted("shoal", "review", "undo", out_)])
+        out_next([organize_next(out_), quoted("shoal", "review", "undo", out_)])
 
 
 def undo(out_: Out, run: RunName = None, json: Json = False) -> None:
@@ -152,7 +152,8 @@ def status(out_: Out, run: RunName = None, policy: PolicyName = "latest", json: 
     out(f"RUN {opened.id}: {title(opened.version)}")
     for surface in found.surfaces:
         out(f"reviewed at {surface.place or 'the command line'}: {surface.facts.get('title') or surface.kind}")
-    out(f"{found.answers:,} answers count, {found.waiting:,} of them wait, {found.withdrawn:,} revisions were undone")
+    counts = amount(found.answers, "answer counts", "answers count"), amount(found.waiting, "waits", "wait")
+    out(f"{', '.join(counts)} to be applied, {amount(found.withdrawn, 'revision was', 'revisions were')} undone")
     tell_unapplied(opened, found.conflicts, found.unsettled)
     tell_lost(opened, found.lost)
     if found.waiting:
@@ -190,12 +191,14 @@ def carry(
         out_json({**found, "fresh": made.fresh, "lost": [asdict(lost) for lost in made.lost], "report": report_again(now)})
         return
     out(f"version {made.version.number}: {told(made.version)}")
-    out(f"{len(made.matches):,} clusters were found again, {made.fresh:,} are new (overlap of at least {overlap:g})")
+    again, fresh = amount(len(made.matches), "cluster was", "clusters were"), amount(made.fresh, "is", "are")
+    out(f"{again} found again, {fresh} new (overlap of at least {overlap:g})")
     tell_lost(now, made.lost)
     _tell_report(now, out_)
     waiting = len(standing(now).waiting)
     if waiting:
-        out(f"{waiting:,} answers about this run wait; they are translated to the new numbers when they are applied")
+        wait = amount(waiting, "answer about this run waits", "answers about this run wait")
+        out(f"{wait}, and will be translated to the new numbers when you apply")
     what = ("review", "apply") if waiting else ("show",)
     out_next([quoted("shoal", *what, out_), quoted("shoal", "review", "undo", out_)])
 
@@ -227,6 +230,11 @@ def policy_of(text: str) -> "Policy":
     if text not in POLICIES:
         raise UsageError(f"--policy is {', '.join(POLICIES[:-1])} or {POLICIES[-1]}, not {text!r}")
     return text  # type: ignore[return-value]
+
+
+def organize_next(typed: str) -> str:
+    """Return the command that shows where the files of a new version would go."""
+    return quoted("shoal", "organize", typed, "--to", "sorted/", "--dry-run")
 
 
 def report_again(run: "Run") -> str:

@@ -79,6 +79,8 @@ class Numbers:
         way = self._way(answer.base)
         if way is not None:
             return translate(answer, way)
+        if not answer.changes:
+            return Translated(None)
         why = f"it means numbers of clusters that the run does not have (base {answer.base}); {AGAIN}"
         return Translated(None, (Unsettled(subject=answer.task, why=why, said=(all_said(answer),)),))
 

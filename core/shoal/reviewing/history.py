@@ -7,9 +7,10 @@ import pyarrow as pa
 
 from shoal.decisions import NOISE, Answer, Change, Considered, Version
 from shoal.decisions.older import commands
+from shoal.text import amount
 
 WORDS = {
-    "move": "moved", "noise": "made noise", "confirm": "rescued", "reject": "suggestions rejected", "rename": "renamed",
+    "move": "moved", "noise": "made noise", "confirm": "rescued", "reject": "rejected", "rename": "renamed",
     "split": "split", "merge": "merged", "keep": "kept",
 }  # fmt: skip
 """What a count of changes of a kind is called."""
@@ -103,11 +104,7 @@ def title(version: Version | None) -> str:
     names = version.people or tuple(filter(None, [version.by]))
     by = f" by {', '.join(names[:NAMED])}" if names else ""
     by += f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"version {version.number}, {reviewed}{by}, {_number(version.changes, 'change')}"
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+    return f"version {version.number}, {reviewed}{by}, {amount(version.changes, 'change')}"
 
 
 def moves(run: Reviewed) -> list[dict[str, Any]]:
@@ -159,7 +156,7 @@ def _version(version: Version) -> Iterator[tuple[str, str]]:
 
 def _considered(one: Considered) -> str:
     stood = f"version {one.version}" if one.version else "what was computed"
-    answers = _number(len(one.answers), "answer")
+    answers = amount(len(one.answers), "answer")
     return f"{one.made} {one.by or 'somebody'}: applied {answers}, which changed nothing of {stood}"
 
 
@@ -177,14 +174,14 @@ def _answer(answer: Answer, paths: Mapping[str, str]) -> Iterator[str]:
 def _change(change: Change, paths: Mapping[str, str]) -> Iterable[str]:
     images = [paths.get(image, image) for image in change.images]
     if change.kind == "keep":
-        return [f"kept {_number(len(images), 'image')}"]
+        return [f"kept {amount(len(images), 'image')}"]
     if change.kind == "rename":
         return [f"renamed cluster {change.cluster} to {change.label}"]
     if change.kind == "merge":
         return [f"merged cluster {change.cluster} into cluster {change.to}"]
     if change.kind == "split":
         name = f", named {change.label}" if change.label else ""
-        return [f"split cluster {change.cluster} with {_number(len(images), 'example')}{name}"]
+        return [f"split cluster {change.cluster} with {amount(len(images), 'example')}{name}"]
     if change.kind == "reject":
         return [f"rejected the suggestion for {image}" for image in images]
     goal = "noise" if change.kind == "noise" or change.to == NOISE else f"cluster {change.to}"

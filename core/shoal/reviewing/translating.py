@@ -14,6 +14,9 @@ from shoal.decisions import NOISE, Answer, Change, Said, Unsettled
 from shoal.decisions.asking import said, wishes
 
 AGAIN = "answer the task that `shoal review open` asks now"
+DIGITS = 10
+"""Of the number of a cluster; longer ones were made up, and may be too long to be read at all."""
+
 NO_EXAMPLE = f"no example is where the answer saw it; {AGAIN}"
 
 
@@ -137,7 +140,7 @@ def _elsewhere(image: str, way: Crossing) -> str:
 def _cluster(task: str) -> int | None:
     """Return the cluster that a task asks about; None for a task about an image."""
     kind, _, number = task.partition(":")
-    return int(number) if kind == "cluster" and number.isdecimal() else None
+    return int(number) if kind == "cluster" and number.isdecimal() and len(number) <= DIGITS else None
 
 
 def all_said(answer: Answer) -> Said:

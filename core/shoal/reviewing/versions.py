@@ -74,7 +74,7 @@ def standing(run: Run) -> Standing:
 
 
 def _make(run: Run, decisions: Decisions, policy: Policy, by: str) -> Made | None:
-    """Make a version; None where somebody else made one of its number meanwhile."""
+    """Make a version; None where somebody else made or undid one meanwhile."""
     stood = standing(run)
     done = outcome(run, stood, policy)
     start, stands, told = stood.base, stood.current, stood.counting
@@ -84,6 +84,8 @@ def _make(run: Run, decisions: Decisions, policy: Policy, by: str) -> Made | Non
         if stood.waiting:
             answers = tuple(revision(answer) for answer in stood.waiting)
             number = stands.number if stands else 0
+            if not _stands(decisions, run, number):  # undone meanwhile: its undo would take these back, too
+                return None
             decisions.consider(Considered(run=run.id, version=number, made=now(), by=by, answers=answers))
         return made
     version = Version(
@@ -122,10 +124,13 @@ def keep(run: Run, decisions: Decisions, version: Version, clusters: pa.Table, l
     folder = run.folder / version.folder
     folder.write_table(REVIEWED["cluster"], clusters)
     folder.write_table(REVIEWED["label"], labels)
+    return _stands(decisions, run, version.parent) and decisions.add_version(version)
+
+
+def _stands(decisions: Decisions, run: Run, number: int) -> bool:
+    """Tell whether a version still is the current one; 0 is what was computed."""
     stands = decisions.current(run.id)
-    if (stands.number if stands else 0) != version.parent:
-        return False
-    return decisions.add_version(version)
+    return (stands.number if stands else 0) == number
 
 
 def next_number(versions: Iterable[Version]) -> int:

@@ -9,12 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
-from shoal.errors import StoreError
+from shoal.errors import StoreError, UsageError
 from shoal_ls.service.auth import secret_of
 
 KEY_FILE = "pictures.key"
 VARIABLE = "SHOAL_PICTURES_KEY"
 """Environment variable with the key; backends of several machines share one."""
+
+SHORTEST = 16
+"""Characters of a shared key: who sees one address may try keys on it for as long as they like."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = 32
@@ -22,8 +25,17 @@ _SIGNATURE = 32
 
 
 def shared_key() -> bytes:
-    """Return the key that SHOAL_PICTURES_KEY holds; empty without."""
-    return os.environ.get(VARIABLE, "").encode()
+    """Return the key that SHOAL_PICTURES_KEY holds; empty without.
+
+    Raises:
+        UsageError: it is so short that it can be guessed.
+    """
+    if not os.environ.get(VARIABLE):
+        return b""
+    key = os.fsencode(os.environ[VARIABLE].strip())
+    if len(key) < SHORTEST:
+        raise UsageError(f"{VARIABLE} has fewer than {SHORTEST} characters; take what `openssl rand -hex 32` prints")
+    return key
 
 
 def pictures_key(folder: Path) -> bytes:
@@ -35,11 +47,12 @@ def pictures_key(folder: Path) -> bytes:
         folder: of the store, or another that is kept.
 
     Raises:
-        UsageError: others may read the file, or it is empty.
+        UsageError: others may read the file, or it is empty; SHOAL_PICTURES_KEY is too short.
         StoreError: it can't be made.
     """
-    if shared_key():
-        return shared_key()
+    key = shared_key()
+    if key:
+        return key
     path = folder / KEY_FILE
     if not path.exists():
         _make_key(path)

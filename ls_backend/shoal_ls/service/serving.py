@@ -55,7 +55,7 @@ class Options:
         out: the store; with `model`, a folder for the inbox.
         run: name of the run or its beginning; None follows the last that ended well.
         host, port: where it listens; port 0 takes a free one.
-        state: folder for the inbox and the key of pictures; None: in the store.
+        state: folder for the inbox; None: in the store.
         model: `module:Class` of a ported model, instead of a run.
         label_studio: URL of the server that images may be fetched from.
         document_root: of Label Studio's local files.
@@ -128,7 +128,17 @@ def application(options: Options, found: Credentials | None = None) -> "FastAPI"
     store = Store.open(options.out)
     state = options.state or _state(store)
     backend = _run_backend(options, store, metrics)
-    return make_app(Parts(backend, Inbox(state / INBOX), metrics, found, pictures_key(state), Pictures(store.root).read))
+    return make_app(Parts(backend, Inbox(state / INBOX), metrics, found, _key(store, state), Pictures(store.root).read))
+
+
+def _key(store: Store, state: Path) -> bytes:
+    """Return the key of pictures: that of the store, which `shoal review open` signs with; of `state` where it has none."""
+    if store.root.local is None:
+        return pictures_key(state)
+    try:
+        return pictures_key(store.root.local / STATE)
+    except StoreError:  # it can't be written, so nothing was signed there
+        return pictures_key(state)
 
 
 def secrets(found: Credentials | None, environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from shoal_ls.task_data import CHANGED
+
 Json = dict[str, Any]
 
 
@@ -30,15 +32,17 @@ class TaskDraft:
         text = json.dumps([self.data, self.result], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def task(self, surface: str, run: str, base: str) -> Json:
+    def task(self, surface: str, run: str, base: str, changed: str = "") -> Json:
         """Return the task as it is imported; `meta` has what tells it apart, so that a list of tasks is short.
 
         Args:
             surface: key of the project.
             run: name of the run.
             base: whose numbers of clusters it shows.
+            changed: when it got these numbers; empty: it is made with them.
         """
         names = {"shoal_task": self.key, "shoal_digest": self.digest, "shoal_base": base}
+        names |= {CHANGED: changed} if changed else {}
         return {"data": {**self.data, "shoal_surface": surface, "shoal_run": run, **names}, "meta": names}
 
     def prediction(self, number: int, version: str) -> Json:

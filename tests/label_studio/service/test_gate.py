@@ -20,6 +20,7 @@ from shoal_ls.service.auth import Credentials, check_open, credentials
 from shoal_ls.service.logs import JsonFormatter
 from shoal_ls.service.pictures import picture_url, pictures_key, sign, signed
 from shoal_ls.service.serving import Options, application
+from shoal_ls.thumbnails import signed_key
 from tests.label_studio.service.conftest import ask, image_task, members
 
 PASSWORD = "p:ä s w0rd"  # with a colon, a space and a letter outside ASCII
@@ -175,9 +176,20 @@ def test_the_key_of_pictures_is_made_once_and_nobody_else_may_read_it(tmp_path: 
 
 
 def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHOAL_PICTURES_KEY", "shared")
-    assert pictures_key(tmp_path) == b"shared"
+    monkeypatch.setenv("SHOAL_PICTURES_KEY", "shared by all backends\n")  # as a file of a secret ends
+    assert pictures_key(tmp_path) == b"shared by all backends"
     assert os.listdir(tmp_path) == []
+    for short in (" ", "shared"):  # could be guessed by whoever sees one address
+        monkeypatch.setenv("SHOAL_PICTURES_KEY", short)
+        with pytest.raises(UsageError, match=r"SHOAL_PICTURES_KEY has fewer than 16 characters; .*openssl rand -hex 32"):
+            pictures_key(tmp_path)
+
+
+def test_addresses_are_those_of_the_store_wherever_the_inbox_lies(out: Path, run: Run, tmp_path: Path) -> None:
+    image = members(run)[0][0]
+    with TestClient(application(Options(str(out), state=tmp_path / "inbox"))) as client:
+        given_out = picture_url("", image, signed_key(run.store.root))  # as `shoal review open` does
+        assert client.get(given_out).status_code == 404  # nobody wrote the picture
 
 
 def test_who_asks_for_the_key_at_once_gets_the_same(tmp_path: Path) -> None:

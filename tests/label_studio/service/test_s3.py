@@ -85,5 +85,5 @@ def test_pictures_of_a_store_in_a_bucket(run: Run, bucket: Bucket, tmp_path: Pat
     there = shoal.open(bucket.uri("out"))
     with pytest.raises(UsageError, match=f"set {VARIABLE} to the same long random text here and where `shoal serve` runs"):
         check_pictures(there, tmp_path / "state")
-    monkeypatch.setenv(VARIABLE, "shared by both")
+    monkeypatch.setenv(VARIABLE, "shared by both commands")
     check_pictures(there, tmp_path / "state")
