@@ -1,7 +1,7 @@
 """Where work runs: in this process, or as actors on Ray. Both run the same jobs on the same chunks."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -44,8 +44,8 @@ class Executor:
 
     def map(
         self, job: Job, chunks: Iterable[pa.Table], placement: Placement, rows: int, told: Happened
-    ) -> Iterator[pa.Table]:
-        """Yield the receipts of a job's chunks, in any order.
+    ) -> Generator[pa.Table, None, None]:
+        """Yield the receipts of a job's chunks, in any order. Close it where you stop early: its workers end then.
 
         Args:
             job: what is done with each chunk.
