@@ -1,6 +1,7 @@
 """Rows of map stages: what goes in comes out, in the order asked for, whatever the parts."""
 
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +103,17 @@ def test_a_damaged_part_is_named(tmp_path: object) -> None:
     part.write_bytes(part.read_bytes()[:50])
     with pytest.raises(StoreError, match=f"{part.name} is damaged"):
         rows.read(name([1]), COLUMNS)
+
+
+def test_an_error_of_who_makes_the_slices_is_not_said_of_the_store(tmp_path: object) -> None:
+    def slices() -> Iterator[pa.Table]:
+        yield table([1])
+        raise PermissionError(13, "Permission denied", "manifest.csv")
+
+    folder = Folder(str(tmp_path))
+    with pytest.raises(PermissionError, match=r"manifest\.csv"):
+        folder.write_slices("some.parquet", table([1]).schema, slices())
+    assert folder.names() == []
 
 
 def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,12 +148,17 @@ class Folder:
     def write_slices(self, name: str, schema: pa.Schema, slices: Iterable[pa.Table]) -> None:
         """Write tables of one schema as one Parquet file, a row group each, whole or not at all."""
         flat = _flat(schema)
-        with (
-            self._publish(name) as sink,
-            pq.ParquetWriter(sink, schema, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat) as writer,
-        ):
-            for table in slices:
-                writer.write_table(table)
+        try:
+            with (
+                self._publish(name) as sink,
+                pq.ParquetWriter(
+                    sink, schema, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat
+                ) as writer,
+            ):
+                for table in _carrying(slices):
+                    writer.write_table(table)
+        except _Carried as carried:
+            raise carried.error from None
 
     @contextmanager
     def filled(self) -> Iterator[Path]:
@@ -203,6 +208,21 @@ class Folder:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(_explain(error, self.uri)) from error
+
+
+class _Carried(Exception):  # noqa: N818  (an error on its way)
+    """An error of who makes slices, carried past what explains errors of writing them."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _carrying(slices: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    try:
+        yield from slices
+    except OSError as error:
+        raise _Carried(error) from error
 
 
 def _flat(schema: pa.Schema) -> list[str]:

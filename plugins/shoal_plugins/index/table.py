@@ -126,7 +126,7 @@ class TableIndexer(Indexer):
                 wanted = [name for name in self._columns() if name]
                 for batch in table.iter_batches(batch_size=ROWS, columns=list(dict.fromkeys(wanted))):
                     yield from zip(*(_texts(batch, name) for name in self._columns()), strict=True)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:  # damage behind the footer is an OSError
                 raise UsageError(f"{source} is no Parquet file that can be read: {error}") from error
 
     def _csv(self, source: str) -> Iterator[Fields]:

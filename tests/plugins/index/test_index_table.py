@@ -141,6 +141,16 @@ def test_broken_manifests_are_named(tmp_path, name, content, words):
         listing(file)
 
 
+def test_a_manifest_that_is_damaged_within_is_named(tmp_path):
+    file = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"path": [f"{row}.jpg" for row in range(1000)]}), file, use_dictionary=False)
+    whole = bytearray(file.read_bytes())
+    whole[4:60] = bytes(56)
+    file.write_bytes(whole)
+    with pytest.raises(UsageError, match="is no Parquet file that can be read"):
+        listing(file)
+
+
 def test_a_missing_manifest(tmp_path):
     with pytest.raises(UsageError, match="is no file; name a Parquet, CSV or JSON Lines file"):
         listing(tmp_path / "none.csv")
