@@ -1,7 +1,9 @@
 """Rows of map stages: what goes in comes out, in the order asked for, whatever the parts."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +53,27 @@ def test_rows_come_back_in_the_order_asked_for(parts: list[list[int]], wanted: s
         assert rows.known().missing(name([*order, 99])).to_pylist() == name([99]).to_pylist()
 
 
+@given(
+    parts=st.lists(st.lists(st.integers(0, 300), unique=True, min_size=1, max_size=40), min_size=1, max_size=8),
+    wanted=st.data(),
+)
+def test_rows_are_found_wherever_their_ids_lie(parts: list[list[int]], wanted: st.DataObject) -> None:
+    """Ids as images have them, of which each part spans some; one part is from before spans were named."""
+    ids = {number: hashlib.sha256(str(number).encode()).hexdigest() for number in range(301)}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = RowStore(Folder(folder))
+        for epoch, part in enumerate(parts):
+            keys = pa.array(sorted(ids[number] for number in part), pa.string())
+            rows.write(pa.table({"id": keys, "epoch": pa.array([epoch] * len(keys))}), epoch)
+        first = rows.parts()[-1]
+        old = first.name.replace(f"rows-{first.first}-{first.last}", f"rows-{first.first}")
+        (Path(folder) / first.name).rename(Path(folder) / old)
+        newest = {ids[number]: epoch for epoch, part in enumerate(parts) for number in part}
+        some = sorted(wanted.draw(st.lists(st.sampled_from(sorted(newest)), unique=True)))
+        (epochs,) = rows.read(pa.array(some, pa.string()), pa.schema([("epoch", pa.int64())]))
+        assert epochs.to_pylist() == [newest[image] for image in some]
+
+
 def test_a_newer_epoch_stands_for_older_rows(tmp_path: object) -> None:
     rows = RowStore(Folder(str(tmp_path)))
     rows.write(table([1, 2, 3]))
@@ -95,8 +118,6 @@ def test_an_id_without_a_row_is_an_error_not_a_vector(tmp_path: object) -> None:
 
 
 def test_a_damaged_part_is_named(tmp_path: object) -> None:
-    from pathlib import Path
-
     rows = RowStore(Folder(str(tmp_path)))
     rows.write(table([1]))
     part = Path(str(tmp_path)) / rows.parts()[0].name
@@ -130,8 +151,6 @@ def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path: object) -> None:
-    from pathlib import Path
-
     place = Path(str(tmp_path))
     (place / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"holds other things \(holiday.jpg"):
