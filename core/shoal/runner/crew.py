@@ -20,7 +20,7 @@ from shoal.runner.bodies import Mapper
 from shoal.runner.cluster import gave_up
 from shoal.runner.happened import DIED, MEMORY, SLOW, STORAGE, UNREACHABLE, Happened, kind_of
 from shoal.runner.jobs import Job, Trouble
-from shoal.runner.placement import FIRST_WORKERS, Placement, Shape, alive, shape, worth
+from shoal.runner.placement import FIRST_WORKERS, Placement, Shape, alive, holds, shape, worth
 from shoal.runner.waiting import Patience, WaitingRoom
 
 DEPTH = 2
@@ -327,11 +327,11 @@ class Crew:
         self._queue.append(unit)
 
     def _spoil(self, hand: _Hand, trouble: Trouble) -> None:
-        """Remember where writing failed; leave a node alone that fails again, as long as there is another."""
+        """Remember where writing failed; leave a node alone that fails again, as long as another can do its work."""
         self._spoilt[hand.node] = self._spoilt.get(hand.node, 0) + 1
         if hand.node not in self._shunned():
             return
-        if not self._nodes():
+        if not holds(self._nodes(), self._plan.cpus, self._plan.gpus):
             raise trouble.error()
         for other in [other for other in self._hands if other.node == hand.node]:
             self._empty(other)

@@ -359,10 +359,11 @@ def table_round(
         else:
             jobs.append((step, table_job(state, step, ids, executor)))
             progress.start(step.name, len(ids))
-    for number, facts in executor.answer([(job, placement(step)) for step, job in jobs]):
-        step = jobs[number][0]
-        records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
-        progress.finish(step.name, f"{facts['seconds']:.1f} s")
+    with closing(executor.answer([(job, placement(step)) for step, job in jobs])) as answers:
+        for number, facts in answers:
+            step = jobs[number][0]
+            records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
+            progress.finish(step.name, f"{facts['seconds']:.1f} s")
     for name, twin in twins.items():
         step = state.plan.step(name)
         records[name] = _table_record(step, state, state.answer(twin).facts(), "cached")
