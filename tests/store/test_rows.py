@@ -137,6 +137,19 @@ def test_an_error_of_who_makes_the_slices_is_not_said_of_the_store(tmp_path: obj
     assert folder.names() == []
 
 
+def test_slices_hold_no_more_than_a_part_of_a_file(tmp_path: object) -> None:
+    folder, size = Folder(str(tmp_path)), 4000
+    numbers = (range(start, start + size) for start in range(0, 40 * size, size))
+    parts = ([hashlib.sha256(str(number).encode()).hexdigest() for number in part] for part in numbers)
+    folder.write_slices("ids.parquet", pa.schema([("id", pa.string())]), (pa.table({"id": part}) for part in parts))
+    before, rows, held = pa.total_allocated_bytes(), 0, 0
+    for part in folder.read_slices("ids.parquet", None, size):
+        rows += part.num_rows
+        held = max(held, pa.total_allocated_bytes() - before)
+    assert rows == 40 * size
+    assert held < 10 * size * 64, "a quarter of what the ids are"
+
+
 def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 

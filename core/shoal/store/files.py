@@ -112,7 +112,8 @@ class Folder:
         Raises:
             StoreError: the file is gone or damaged.
         """
-        with self._parquet(name) as file:
+        # Read ahead, Arrow keeps the bytes of all row groups until the file is closed.
+        with self._parquet(name, ahead=False) as file:
             for batch in file.iter_batches(batch_size=rows, columns=columns):
                 yield pa.Table.from_batches([batch])
 
@@ -126,11 +127,11 @@ class Folder:
             return file.schema_arrow
 
     @contextmanager
-    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+    def _parquet(self, name: str, ahead: bool = True) -> Iterator[pq.ParquetFile]:
         filesystem, path = self._place()
         try:
             with filesystem.open_input_file(f"{path}/{name}") as source:
-                yield pq.ParquetFile(source)
+                yield pq.ParquetFile(source, pre_buffer=ahead)
         except FileNotFoundError as error:
             raise StoreError(f"{self.uri}/{name} is gone; run the same command again to make it anew") from error
         except (pa.ArrowInvalid, OSError) as error:
