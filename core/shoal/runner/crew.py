@@ -94,6 +94,7 @@ class Crew:
         self._open = self._done = self._deaths = self._stillborn = self._most = 0
         self._paces: deque[float] = deque(maxlen=50)
         self._spoilt: dict[str, int] = {}
+        self._names: dict[str, str] = {}
         self._dry = False
 
     def run(self, chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -238,7 +239,9 @@ class Crew:
         self.left -= unit.chunk.num_rows
 
     def _name(self, node: str) -> str:
-        return next((entry.name for entry in alive(self.ray.nodes()) if entry.id == node), node[:6])
+        if node not in self._names:  # asked once a node, not once a chunk
+            self._names |= {entry.id: entry.name for entry in alive(self.ray.nodes())}
+        return self._names.get(node, node[:6])
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
