@@ -126,6 +126,7 @@ def _one_pass(
     todo = [entry for entry in wanted if any(entry.computed)]
     for entry in todo:
         entry.failed = _failed_before(state, entry)
+        entry.task.rows.folder.sweep()
     name = " + ".join(step.name for step in steps)
     if todo:
         executor.prepare(rows, place)

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from shoal.errors import StoreError
 from shoal.sources import remote
 
 COMPRESSION = "zstd"
+UNFINISHED = ".tmp-"
+"""Beginning of the name of a file that is being written."""
+LEFT_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,16 @@ class Folder:
         except _Carried as carried:
             raise carried.error from None
 
+    def sweep(self) -> None:
+        """Remove what writers that were killed left a day ago or longer; an object store keeps nothing of them."""
+        if self.local is None:
+            return
+        for name in self.names():
+            path = self.local / name
+            with suppress(OSError):  # another run sweeps, too
+                if name.startswith(UNFINISHED) and time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                    path.unlink()
+
     @contextmanager
     def filled(self) -> Iterator[Path]:
         """Give a folder of this machine to write files into; they are in this folder afterwards."""
@@ -200,7 +214,7 @@ class Folder:
                     stream.write(whole.getvalue())
                 return
             self.local.mkdir(parents=True, exist_ok=True)
-            temporary = self.local / f".tmp-{uuid.uuid4().hex}"
+            temporary = self.local / f"{UNFINISHED}{uuid.uuid4().hex}"
             try:
                 with pa.OSFile(str(temporary), "wb") as file:
                     yield file
