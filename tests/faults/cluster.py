@@ -133,10 +133,12 @@ class Bench:
         where: str = "ray",
         actors: int = 3,
         gpus: int = 0,
+        max_failed: float = 0.5,
         **options: object,
     ) -> Run:
         self.runs += 1
         text = PIPELINE.replace("pause: 0.01, log: LOG", f"log: {self.log}, {embed or 'pause: 0.01'}")
+        text = text.replace("name: fragile", f"name: fragile\nmax_failed: {max_failed}")
         text = text.replace("actors: 3", f"gpus: {gpus}" if gpus else f"actors: {actors}")
         settings = RunOptions(where=where, **options)  # type: ignore[arg-type]
         return run_pipeline(

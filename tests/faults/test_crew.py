@@ -1,14 +1,23 @@
 """The pool itself, with small jobs: memory that runs out, nodes of unlike kinds, and chunks that are taken one by one."""
 
+import os
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pytest
 
+from shoal.errors import StageError, StoreError
+from shoal.runner import RunOptions
 from shoal.runner.crew import DEPTH, Crew
+from shoal.runner.executors import Executor
 from shoal.runner.happened import Happened
 from shoal.runner.jobs import pieces
 from shoal.runner.placement import Placement
+from shoal.runner.tabling import Placed, Tables
 from shoal.runner.waiting import Patience
 
 from .cluster import Bench, Nodes
@@ -20,9 +29,12 @@ class Counting:
 
     holds: int = 1000
     hopeless: int = -1
+    full: bool = False
 
     def worker(self) -> Callable[[pa.Table], pa.Table]:
         def work(chunk: pa.Table) -> pa.Table:
+            if self.full:
+                raise StoreError("the disk is full")
             if chunk.num_rows > self.holds or self.hopeless in chunk["n"].to_pylist():
                 raise MemoryError
             return chunk
@@ -40,7 +52,7 @@ class Counting:
 def crew(job: Counting, told: Happened, rows: int, place: Placement | None = None) -> Crew:
     import ray
 
-    return Crew(ray, job, place or Placement(), rows, told, lambda message: None, Patience())
+    return Crew(ray, job, place or Placement(), rows, told, lambda message: None, Patience(limit=60))
 
 
 def chunks(rows: int, size: int) -> Iterator[pa.Table]:
@@ -91,3 +103,52 @@ def test_a_step_finds_the_node_with_gpus_and_gets_its_cpus(bench: Bench, nodes: 
     assert step.where == "ray: 2 x 2 cpu + 1 gpu", "one worker a GPU; of five CPUs one is left over, two are each worker's"
     assert {name.rpartition("/")[2] for name in step.nodes} == {rich.node_id[:6]}
     assert 1 <= step.notes["decoders"] <= 2
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A table job that tells its process, waits for another's, and then fails of `error` or goes on for long."""
+
+    mine: Path
+    other: Path | None = None
+    error: Exception | None = None
+    gpu: bool = False
+    threads: int = 1
+
+    def run(self) -> dict[str, Any]:
+        self.mine.write_text(str(os.getpid()))
+        while self.other is not None and not self.other.exists():
+            time.sleep(0.05)
+        if self.error is not None:
+            raise self.error
+        time.sleep(600)
+        return {}
+
+
+def test_a_full_disk_is_told_where_no_other_node_could_do_the_work(nodes: Nodes, tmp_path: Path) -> None:
+    """As on a cluster whose head lends no CPU: that it is alive helps nobody."""
+    import ray
+
+    large = nodes.add(num_cpus=2)
+    nodes.cluster.wait_for_nodes()
+    try:
+        full = crew(Counting(full=True), Happened(), 8, Placement(cpus=2))
+        with pytest.raises(StoreError, match="the disk is full"):
+            list(full.run(chunks(8, 8)))
+        job: Any = Answering(tmp_path / "pid", error=StoreError("the disk is full"))
+        ((_, outcome),) = Tables(ray, [Placed(job, 2, 0)], print, Patience(limit=60)).outcomes()
+        assert outcome.kind == "StoreError"  # type: ignore[union-attr]
+    finally:
+        nodes.kill(large)
+
+
+def test_table_jobs_end_with_the_one_that_failed(nodes: Nodes, tmp_path: Path) -> None:
+    slow: Any = Answering(tmp_path / "slow")
+    failing: Any = replace(slow, mine=tmp_path / "failing", other=slow.mine, error=StageError("no weights"))
+    with pytest.raises(StageError, match="no weights") as kept:
+        list(Executor(RunOptions(where="ray")).answer([(slow, Placement()), (failing, Placement())]))
+    process = Path("/proc") / slow.mine.read_text()
+    end = time.monotonic() + 60
+    while process.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not process.exists(), f"its worker goes on after {kept.value}"

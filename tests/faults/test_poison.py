@@ -6,9 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from shoal.api import open as open_run
+from shoal.catalogue import runs
 from shoal.errors import RunFailed
 from shoal.images import Limits
 from shoal.runner.options import limits_key
+from shoal.store import Store
 
 from .cluster import LONG, PHOTOS, Bench, Nodes
 
@@ -44,3 +47,18 @@ def test_memory_that_runs_out_halves_the_chunk(
 
     run = bench.go("holds: 2")
     same(run, undisturbed)
+
+
+def test_a_pass_ends_when_too_many_images_killed_their_workers(
+    bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table]
+) -> None:
+    poison = undisturbed["embed"]["id"].to_pylist()[50:]
+    with pytest.raises(
+        RunFailed, match=r"^3 of 96 images failed, over max_failed=0.03; the first at step 'embed': the worker"
+    ):
+        bench.go(f"how: segfault, poison: [{', '.join(poison)}]", max_failed=0.03)
+    used = {line.split()[0] for line in bench.log.read_text().splitlines()}
+    assert len(used) < len(poison), "to find all of them would take two workers each"
+    (record,) = runs(Store.open(bench.folder / "out1"))
+    failed = open_run(bench.folder / "out1", record.id, host=bench.host)
+    assert (failed.record.status, failed.record.rejected, failed.rejected.num_rows) == ("failed", 3, 3)

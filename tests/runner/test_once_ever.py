@@ -37,6 +37,18 @@ def test_a_new_image_is_the_only_one_computed(go: Go, photos: Path) -> None:
     assert again.record.images == 25
 
 
+def test_what_killed_writers_left_is_removed_a_day_after(go: Go, photos: Path) -> None:
+    first = go()
+    rows = first.store.rows("embed.colours", first.record.step("embed").fingerprint).folder.local
+    for name, age in ((".tmp-old", 2 * 86_400), (".tmp-new", 60)):
+        (rows / name).write_bytes(b"half")
+        then = (rows / name).stat().st_mtime - age
+        os.utime(rows / name, (then, then))
+    save(photos, 99)
+    assert computed(go())["embed"] == 1
+    assert [path.name for path in rows.glob(".tmp-*")] == [".tmp-new"]
+
+
 def test_a_moved_image_is_hashed_again_but_not_computed(go: Go, photos: Path) -> None:
     go()
     shutil.move(photos / "a" / "p0001.jpg", photos / "b" / "moved.jpg")

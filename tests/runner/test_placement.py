@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import UsageError
-from shoal.runner.placement import Node, Placement, alive, decoders, room, shape, worth
+from shoal.runner.placement import Node, Placement, alive, decoders, holds, room, shape, worth
 
 NODES = st.lists(
     st.builds(Node, st.just("n"), st.just("n"), cpus=st.integers(0, 64).map(float), gpus=st.integers(0, 8).map(float)),
@@ -22,6 +22,12 @@ def test_a_worker_lies_on_one_node_not_on_the_sum() -> None:
     assert shape([node(3), node(3)], Placement(cpus=2)).workers == 2
     with pytest.raises(UsageError, match=r"4 CPUs and 0 GPUs do not fit the cluster's 6 CPUs.*one node has at most 3 CPUs"):
         shape([node(3), node(3)], Placement(cpus=4))
+
+
+def test_a_head_that_lends_no_cpu_holds_no_worker() -> None:
+    assert not holds([node(0), node(1)], 2, 0)
+    assert holds([node(0), node(2)], 2, 0)
+    assert not holds([], 0, 0)
 
 
 def test_gpus_of_several_nodes_and_several_a_node_are_used() -> None:

@@ -1,6 +1,8 @@
 """Manifests that tell the ids of their files: no file is read, and slices of the images pass through memory."""
 
 import hashlib
+import os
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 import shoal
 from shoal.catalogue import Run
+from shoal.errors import StoreError
 from shoal.host import Host
 from shoal.pipeline import parse
 from shoal.runner import RunOptions, imageset, passes, sorting, told
@@ -113,6 +116,43 @@ def test_rows_without_an_id_and_images_of_two_items_are_rejected_with_a_reason(g
     assert run.record.step("index").failed == 3  # type: ignore[union-attr]
     places = dict(zip(run.images["id"].to_pylist(), run.images["paths"].to_pylist(), strict=True))
     assert sorted(places[digest("4")]) == ["/no/where/10.jpg", "/no/where/4.jpg"]
+
+
+@pytest.mark.usefixtures("slices")
+def test_a_path_that_is_listed_as_two_items_keeps_the_first(go: Told) -> None:
+    listed = rows(20, particle="one")
+    run = go([*listed, {**listed[3], "particle": "two"}, listed[3]], options=", item: particle")
+    assert [row["reason"][:36] for row in run.rejected.to_pylist()] == ["its bytes are those of item 'one', v"]
+    assert (run.record.accepted, run.record.rejected, run.record.images) == (21, 1, 20)
+    assert run.record.step("index").failed == 1  # type: ignore[union-attr]
+
+
+def test_an_index_that_finds_no_room_to_be_sorted_says_where(tmp_path: Path) -> None:
+    nothing = {field.name: pa.nulls(1, field.type) for field in FILES}
+    with sorting.Sorter() as sorter:
+        sorter.add(pa.table({**nothing, "id": pa.array([digest("1")])}, schema=FILES))
+        sorter._folder.rmdir()
+        with pytest.raises(StoreError, match=r"can't hold the index while it is sorted \(No such file.*variable TMPDIR"):
+            next(sorter.partitions())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+def test_a_long_index_needs_few_open_files(tmp_path: Path) -> None:
+    import resource
+
+    ids = [digest(str(number)) for number in range(4000)]
+    nothing = {field.name: pa.nulls(len(ids), field.type) for field in FILES}
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir("/dev/fd")}
+    free = [number for number in range(1000) if number not in taken]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[20], before[1]))
+    try:
+        with sorting.Sorter() as sorter:
+            sorter.add(pa.table({**nothing, "id": ids}, schema=FILES))
+            found = [row for table in sorter.partitions() for row in table["id"].to_pylist()]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert sorted(found) == sorted(ids)
 
 
 @pytest.mark.usefixtures("slices")

@@ -1,6 +1,8 @@
 """Rows of map stages: what goes in comes out, in the order asked for, whatever the parts."""
 
+import hashlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,27 @@ def test_rows_come_back_in_the_order_asked_for(parts: list[list[int]], wanted: s
         assert rows.known().missing(name([*order, 99])).to_pylist() == name([99]).to_pylist()
 
 
+@given(
+    parts=st.lists(st.lists(st.integers(0, 300), unique=True, min_size=1, max_size=40), min_size=1, max_size=8),
+    wanted=st.data(),
+)
+def test_rows_are_found_wherever_their_ids_lie(parts: list[list[int]], wanted: st.DataObject) -> None:
+    """Ids as images have them, of which each part spans some; one part is from before spans were named."""
+    ids = {number: hashlib.sha256(str(number).encode()).hexdigest() for number in range(301)}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = RowStore(Folder(folder))
+        for epoch, part in enumerate(parts):
+            keys = pa.array(sorted(ids[number] for number in part), pa.string())
+            rows.write(pa.table({"id": keys, "epoch": pa.array([epoch] * len(keys))}), epoch)
+        first = rows.parts()[-1]
+        old = first.name.replace(f"rows-{first.first}-{first.last}", f"rows-{first.first}")
+        (Path(folder) / first.name).rename(Path(folder) / old)
+        newest = {ids[number]: epoch for epoch, part in enumerate(parts) for number in part}
+        some = sorted(wanted.draw(st.lists(st.sampled_from(sorted(newest)), unique=True)))
+        (epochs,) = rows.read(pa.array(some, pa.string()), pa.schema([("epoch", pa.int64())]))
+        assert epochs.to_pylist() == [newest[image] for image in some]
+
+
 def test_a_newer_epoch_stands_for_older_rows(tmp_path: object) -> None:
     rows = RowStore(Folder(str(tmp_path)))
     rows.write(table([1, 2, 3]))
@@ -95,14 +118,36 @@ def test_an_id_without_a_row_is_an_error_not_a_vector(tmp_path: object) -> None:
 
 
 def test_a_damaged_part_is_named(tmp_path: object) -> None:
-    from pathlib import Path
-
     rows = RowStore(Folder(str(tmp_path)))
     rows.write(table([1]))
     part = Path(str(tmp_path)) / rows.parts()[0].name
     part.write_bytes(part.read_bytes()[:50])
     with pytest.raises(StoreError, match=f"{part.name} is damaged"):
         rows.read(name([1]), COLUMNS)
+
+
+def test_an_error_of_who_makes_the_slices_is_not_said_of_the_store(tmp_path: object) -> None:
+    def slices() -> Iterator[pa.Table]:
+        yield table([1])
+        raise PermissionError(13, "Permission denied", "manifest.csv")
+
+    folder = Folder(str(tmp_path))
+    with pytest.raises(PermissionError, match=r"manifest\.csv"):
+        folder.write_slices("some.parquet", table([1]).schema, slices())
+    assert folder.names() == []
+
+
+def test_slices_hold_no_more_than_a_part_of_a_file(tmp_path: object) -> None:
+    folder, size = Folder(str(tmp_path)), 4000
+    numbers = (range(start, start + size) for start in range(0, 40 * size, size))
+    parts = ([hashlib.sha256(str(number).encode()).hexdigest() for number in part] for part in numbers)
+    folder.write_slices("ids.parquet", pa.schema([("id", pa.string())]), (pa.table({"id": part}) for part in parts))
+    before, rows, held = pa.total_allocated_bytes(), 0, 0
+    for part in folder.read_slices("ids.parquet", None, size):
+        rows += part.num_rows
+        held = max(held, pa.total_allocated_bytes() - before)
+    assert rows == 40 * size
+    assert held < 10 * size * 64, "a quarter of what the ids are"
 
 
 def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +164,6 @@ def test_half_written_files_are_not_there(tmp_path: object, monkeypatch: pytest.
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path: object) -> None:
-    from pathlib import Path
-
     place = Path(str(tmp_path))
     (place / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"holds other things \(holiday.jpg"):

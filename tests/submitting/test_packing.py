@@ -71,7 +71,7 @@ def test_the_same_content_has_the_same_name_and_another_one_another(plugin: Path
 
 
 def test_what_a_plugin_requires_besides_shoal_is_told(plugin: Path) -> None:
-    own = Wheel("shoal-1+h0-py3-none-any.whl", b"", ("numpy>=1.26", "ray[data]>=2.50", "timm>=1; extra == 'timm'"))
+    own = Wheel("shoal-1+h0-py3-none-any.whl", b"", ("numpy>=1.26", "ray[default]>=2.50", "timm>=1; extra == 'timm'"))
     needs = ("shoal>=0.1", "NumPy", "some.thing_else>=2; python_version > '3'", "tests; extra=='dev'", "brother", "timm")
     mine, brother = Wheel("my-1-py3-none-any.whl", b"", needs), Wheel("brother-1-py3-none-any.whl", b"")
     wanted = ["some.thing_else>=2; python_version > '3'", "timm"]  # shoal itself wants timm only as an extra

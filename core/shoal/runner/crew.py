@@ -20,7 +20,7 @@ from shoal.runner.bodies import Mapper
 from shoal.runner.cluster import gave_up
 from shoal.runner.happened import DIED, MEMORY, SLOW, STORAGE, UNREACHABLE, Happened, kind_of
 from shoal.runner.jobs import Job, Trouble
-from shoal.runner.placement import FIRST_WORKERS, Placement, Shape, alive, shape, worth
+from shoal.runner.placement import FIRST_WORKERS, Placement, Shape, alive, holds, shape, worth
 from shoal.runner.waiting import Patience, WaitingRoom
 
 DEPTH = 2
@@ -94,6 +94,7 @@ class Crew:
         self._open = self._done = self._deaths = self._stillborn = self._most = 0
         self._paces: deque[float] = deque(maxlen=50)
         self._spoilt: dict[str, int] = {}
+        self._names: dict[str, str] = {}
         self._dry = False
 
     def run(self, chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -238,7 +239,9 @@ class Crew:
         self.left -= unit.chunk.num_rows
 
     def _name(self, node: str) -> str:
-        return next((entry.name for entry in alive(self.ray.nodes()) if entry.id == node), node[:6])
+        if node not in self._names:  # asked once a node, not once a chunk
+            self._names |= {entry.id: entry.name for entry in alive(self.ray.nodes())}
+        return self._names.get(node, node[:6])
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
@@ -327,11 +330,11 @@ class Crew:
         self._queue.append(unit)
 
     def _spoil(self, hand: _Hand, trouble: Trouble) -> None:
-        """Remember where writing failed; leave a node alone that fails again, as long as there is another."""
+        """Remember where writing failed; leave a node alone that fails again, as long as another can do its work."""
         self._spoilt[hand.node] = self._spoilt.get(hand.node, 0) + 1
         if hand.node not in self._shunned():
             return
-        if not self._nodes():
+        if not holds(self._nodes(), self._plan.cpus, self._plan.gpus):
             raise trouble.error()
         for other in [other for other in self._hands if other.node == hand.node]:
             self._empty(other)

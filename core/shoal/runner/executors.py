@@ -1,7 +1,8 @@
 """Where work runs: in this process, or as actors on Ray. Both run the same jobs on the same chunks."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -44,8 +45,8 @@ class Executor:
 
     def map(
         self, job: Job, chunks: Iterable[pa.Table], placement: Placement, rows: int, told: Happened
-    ) -> Iterator[pa.Table]:
-        """Yield the receipts of a job's chunks, in any order.
+    ) -> Generator[pa.Table, None, None]:
+        """Yield the receipts of a job's chunks, in any order. Close it where you stop early: its workers end then.
 
         Args:
             job: what is done with each chunk.
@@ -89,20 +90,21 @@ class Executor:
     def _patience(self) -> Patience:
         return Patience(limit=self.options.wait)
 
-    def answer(self, jobs: Sequence[tuple[TableJob, Placement]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def answer(self, jobs: Sequence[tuple[TableJob, Placement]]) -> Generator[tuple[int, dict[str, Any]], None, None]:
         """Yield (number of the job, its facts) as table jobs end; on Ray they run side by side.
 
         Raises:
             UsageError: a job asks for more than the cluster has.
         """
-        for number, outcome in self.outcomes(jobs):
-            if isinstance(outcome, Trouble):
-                raise outcome.error()
-            yield number, outcome
+        with closing(self.outcomes(jobs)) as outcomes:
+            for number, outcome in outcomes:
+                if isinstance(outcome, Trouble):
+                    raise outcome.error()
+                yield number, outcome
 
     def outcomes(
         self, jobs: Sequence[tuple[TableJob, Placement]], seconds: float = 0.0
-    ) -> "Iterator[tuple[int, dict[str, Any] | Trouble]]":
+    ) -> Generator[tuple[int, dict[str, Any] | Trouble], None, None]:
         """Yield (number of the job, its facts or what it failed of) as table jobs end: one that fails ends no other.
 
         Args:

@@ -71,7 +71,7 @@ class IndexJob:
 
     def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
         """Return the receipt of a file that no worker survives."""
-        return _receipt(chunk.num_rows, 0, 0.0, dict.fromkeys(chunk["path"].to_pylist(), reason))
+        return _receipt(chunk.num_rows, 0, 0.0, dict.fromkeys(chunk["path"].to_pylist(), reason), crashed=True)
 
 
 class IndexWorker:
@@ -100,10 +100,10 @@ class IndexWorker:
         return _receipt(chunk.num_rows, len(rows), time.perf_counter() - began, passing)
 
 
-def _receipt(rows: int, computed: int, reading: float, passing: dict[str, str]) -> pa.Table:
+def _receipt(rows: int, computed: int, reading: float, passing: dict[str, str], crashed: bool = False) -> pa.Table:
     failures = json.dumps({path: clean(reason) for path, reason in passing.items()})
-    row = {"task": 0, "rows": rows, "computed": computed, "seconds": 0.0, "reading": reading}
-    return pa.Table.from_pylist([{**row, "notes": "{}", "failures": failures}], RECEIPT)
+    row = {"task": 0, "rows": rows, "computed": computed, "failed": len(passing), "crashed": crashed}
+    return pa.Table.from_pylist([{**row, "seconds": 0.0, "reading": reading, "notes": "{}", "failures": failures}], RECEIPT)
 
 
 def _look(data: bytes, limits: Limits) -> dict[str, object]:

@@ -64,6 +64,8 @@ RECEIPT = pa.schema(
         pa.field("task", pa.int32()),  # which of the job's stages
         pa.field("rows", pa.int64()),  # of the chunk, that this stage was asked for
         pa.field("computed", pa.int64()),
+        pa.field("failed", pa.int64()),  # whether their reasons are kept or not
+        pa.field("crashed", pa.bool_()),  # whether no worker survived the chunk
         pa.field("seconds", pa.float64()),  # in the stage itself
         pa.field("reading", pa.float64()),  # seconds in reading and decoding, said once a chunk (task 0)
         pa.field("notes", pa.string()),  # JSON of what the stage noted

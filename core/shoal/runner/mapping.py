@@ -83,7 +83,7 @@ class MapJob:
         """Return the receipt of an image that no worker survives; a lasting reason is kept with the stage's errors."""
         index = next(index for index in range(len(self.tasks)) if chunk[f"need.{index}"][0].as_py())
         maker = _Maker(self.tasks[index], index, {}, limits_key(self.limits))
-        maker.rows = 1
+        maker.rows, maker.crashed = 1, True
         kept = maker.errors if lasting else maker.passing
         kept[chunk["id"][0].as_py()] = reason
         maker.keep()
@@ -195,6 +195,7 @@ class _Maker:
         self.errors: dict[str, str] = {}
         self.passing: dict[str, str] = {}
         self.rows = 0
+        self.crashed = False
         self.seconds = 0.0
 
     def feed(self, part: pa.Table, pixels: "list[dict[ImageSpec, Pixels | Exception]]") -> None:
@@ -278,6 +279,8 @@ class _Maker:
             "task": self.index,
             "rows": self.rows,
             "computed": sum(table.num_rows for table in self.tables) + len(self.errors),
+            "failed": len(self.errors) + len(self.passing),
+            "crashed": self.crashed,
             "seconds": self.seconds,
             "reading": reading if self.index == 0 else 0.0,
             "notes": json.dumps(self.notes),

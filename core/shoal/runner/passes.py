@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from shoal.pipeline.plan import PlannedStep
 from shoal.records import StepRecord
 from shoal.runner.answering import Gather, TableJob
 from shoal.runner.executors import Executor
+from shoal.runner.failing import check_failures, over
 from shoal.runner.happened import Happened
 from shoal.runner.mapping import MapJob, MapTask
 from shoal.runner.options import RunOptions, limits_key
@@ -37,6 +39,7 @@ class _Wanted:
         limits: under which errors hold; None: whatever is kept is computed again.
         rows: number of images that each step is asked for.
         computed: of these the ones without a row yet; one that several ask for is the first's.
+        failed: of the images asked for, those that are known by now to have no answer.
         seconds, notes, passing: what the workers said.
     """
 
@@ -46,6 +49,7 @@ class _Wanted:
     limits: str | None
     rows: list[int] = field(default_factory=list)
     computed: list[int] = field(default_factory=list)
+    failed: int = 0
     seconds: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     passing: dict[str, str] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class _Wanted:
     def hear(self, receipt: dict[str, Any]) -> None:
         """Take in a chunk's receipt."""
         self.seconds += receipt["seconds"]
+        self.failed += receipt["failed"]
         self.notes |= json.loads(receipt["notes"])
         self.passing |= json.loads(receipt["failures"])
 
@@ -119,6 +124,9 @@ def _one_pass(
     wanted = [_want(state, group, options) for group in by_fingerprint(steps)]
     rows = _survey(state, wanted)
     todo = [entry for entry in wanted if any(entry.computed)]
+    for entry in todo:
+        entry.failed = _failed_before(state, entry)
+        entry.task.rows.folder.sweep()
     name = " + ".join(step.name for step in steps)
     if todo:
         executor.prepare(rows, place)
@@ -128,11 +136,15 @@ def _one_pass(
         decoders = int(executor.size(place).cpus) if gpu else 1
         job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu, cpus, decoders)
         progress.start(name, rows)
-        for receipt in executor.map(job, _chunks(state, todo, place, rows), place, rows, told):
-            heard = receipt.to_pylist()
-            for row in heard:
-                todo[row["task"]].hear(row)
-            progress.advance(name, max(row["rows"] for row in heard))
+        # Closed at once when the pass is cut short: workers must not wait for the garbage collector.
+        with closing(executor.map(job, _chunks(state, todo, place, rows), place, rows, told)) as receipts:
+            for receipt in receipts:
+                heard = receipt.to_pylist()
+                for row in heard:
+                    todo[row["task"]].hear(row)
+                progress.advance(name, max(row["rows"] for row in heard))
+                if any(row["crashed"] for row in heard):
+                    _stop_where_hopeless(state, todo, options)
         progress.finish(name, f"{perf_counter() - began:.1f} s")
     wall = perf_counter() - began
     limits = limits_key(options.limits)
@@ -161,6 +173,36 @@ def _survey(state: RunState, wanted: list[_Wanted]) -> int:
         pending = [entry.count(ids) for entry in wanted]
         rows += len(pending[0]) if len(pending) == 1 else len(pc.unique(pa.concat_arrays(pending)))
     return rows
+
+
+def _failed_before(state: RunState, entry: _Wanted) -> int:
+    """Return how many of the images asked for are known from earlier runs to have no answer."""
+    if entry.limits is None:
+        return 0
+    kept = pa.array(list(entry.task.rows.failed(entry.limits)), pa.string())
+    return len({image for asked in entry.asked for image in _among(state, asked, kept)}) if len(kept) else 0
+
+
+def _stop_where_hopeless(state: RunState, todo: list[_Wanted], options: RunOptions) -> None:
+    """End a pass that can't but fail, though it is not over: each image that crashes its workers costs more of them.
+
+    Raises:
+        TooManyFailed: more images failed than the pipeline allows; those that did are noted in the state.
+    """
+    if not any(_hopeless(state, entry) for entry in todo):
+        return
+    for entry in todo:
+        failures = entry.task.rows.failed(limits_key(options.limits)) | entry.passing
+        for step, asked in zip(entry.steps, entry.asked, strict=True):
+            _note_failures(state, step, asked, failures)
+    check_failures(state, {step.name: rows for entry in todo for step, rows in zip(entry.steps, entry.rows, strict=True)})
+
+
+def _hopeless(state: RunState, entry: _Wanted) -> bool:
+    limit = state.plan.pipeline.max_failed
+    if all(_rejects(state, step) for step in entry.steps):
+        return over(len(state.failed) + entry.failed, state.images.count, limit)  # none of these failed before
+    return len(entry.steps) == 1 and over(entry.failed, entry.rows[0], limit)
 
 
 def _chain(state: RunState, step: PlannedStep) -> list[PlannedStep]:
@@ -318,10 +360,11 @@ def table_round(
         else:
             jobs.append((step, table_job(state, step, ids, executor)))
             progress.start(step.name, len(ids))
-    for number, facts in executor.answer([(job, placement(step)) for step, job in jobs]):
-        step = jobs[number][0]
-        records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
-        progress.finish(step.name, f"{facts['seconds']:.1f} s")
+    with closing(executor.answer([(job, placement(step)) for step, job in jobs])) as answers:
+        for number, facts in answers:
+            step = jobs[number][0]
+            records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
+            progress.finish(step.name, f"{facts['seconds']:.1f} s")
     for name, twin in twins.items():
         step = state.plan.step(name)
         records[name] = _table_record(step, state, state.answer(twin).facts(), "cached")

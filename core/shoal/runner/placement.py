@@ -77,6 +77,11 @@ def room(node: Node, cpus: float, gpus: float) -> int:
     return min(bounds, default=10**6)
 
 
+def holds(nodes: Iterable[Node], cpus: float, gpus: float) -> bool:
+    """Tell whether one of the nodes is large enough for a worker: a head that lends no CPU is none."""
+    return any(room(node, cpus, gpus) for node in nodes)
+
+
 def gpus_of(nodes: Iterable[Node], place: Placement) -> float:
     """Return the GPUs of a worker: what was asked for where some node has it, else 0."""
     return place.gpus if any(node.gpus >= place.gpus for node in nodes) else 0.0

@@ -6,6 +6,7 @@ import platform
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -22,6 +23,7 @@ from shoal.pipeline.plan import Plan, PlannedStep
 from shoal.records import RunRecord, StepRecord, clustering
 from shoal.runner.environment import commit, versions
 from shoal.runner.executors import Executor
+from shoal.runner.failing import TooManyFailed, check_failures
 from shoal.runner.happened import Happened
 from shoal.runner.heartbeat import beating, job_name
 from shoal.runner.imageset import IMAGES, SLICE, ImageSet
@@ -212,9 +214,10 @@ def _read(run: _Run, new: pa.Table, told: Happened) -> dict[str, str]:
     epoch = next_epoch(run.store.index) if name in run.options.force else 0
     job = IndexJob(run.store.index, run.options.limits, epoch)
     place = Placement(seconds_a_row=PROBE_SECONDS if is_local(new["path"][0].as_py()) else FETCH_SECONDS)
-    for receipt in run.executor.map(job, chunks(new, INDEX_CHUNK), place, new.num_rows, told):
-        passing |= _failures(receipt)
-        run.progress.advance(name, receipt["rows"][0].as_py())
+    with closing(run.executor.map(job, chunks(new, INDEX_CHUNK), place, new.num_rows, told)) as receipts:
+        for receipt in receipts:
+            passing |= _failures(receipt)
+            run.progress.advance(name, receipt["rows"][0].as_py())
     run.progress.finish(name, f"{new.num_rows} files read")
     return passing
 
@@ -232,7 +235,7 @@ def _steps(run: _Run, state: RunState) -> None:
         try:
             work = map_pass if maps else table_round
             records = work(state, maps or ready, run.executor, run.options, run.progress)
-        except UsageError:
+        except (UsageError, TooManyFailed):
             raise
         except Exception as error:  # a plugin may raise anything
             told = str(error) if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}"
@@ -241,7 +244,7 @@ def _steps(run: _Run, state: RunState) -> None:
         for record in records:
             _keep_part(run, state, record)
             _note(run, record)
-        _check_failures(run, state)
+        check_failures(state, {record.step: record.rows for record in run.record.steps})
         waiting = [step for step in waiting if step.name not in state.digests]
 
 
@@ -253,24 +256,6 @@ def _keep_part(run: _Run, state: RunState, record: StepRecord) -> None:
 
 def _names(steps: list[PlannedStep]) -> str:
     return " + ".join(repr(step.name) for step in steps)
-
-
-def _check_failures(run: _Run, state: RunState) -> None:
-    limit = run.plan.pipeline.max_failed
-    share = len(state.failed) / max(state.images.count, 1)
-    if share > limit:
-        step, reason = next(iter(state.failed.values()))
-        raise RunFailed(
-            f"{len(state.failed)} of {state.images.count} images failed, over max_failed={limit:g}; "
-            f"the first at step {step!r}: {reason}"
-        )
-    for record in run.record.steps:
-        missed = state.unanswered.get(record.step, {})
-        if len(missed) > limit * record.rows:
-            raise RunFailed(
-                f"step {record.step!r} had no answer for {len(missed)} of {record.rows} images, over max_failed={limit:g}; "
-                f"the first: {next(iter(missed.values()))}"
-            )
 
 
 def _account(run: _Run, state: RunState) -> None:

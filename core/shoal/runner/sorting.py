@@ -1,7 +1,6 @@
 """An index that is larger than memory: rows whose ids are told, sorted by id on disk."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -9,6 +8,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shoal.errors import StoreError
 from shoal.runner.indexing import FILES
 
 DIGITS = 2
@@ -25,17 +25,16 @@ class Sorter:
 
     def __enter__(self) -> "Sorter":
         """Make a folder for the partitions."""
-        self._stack = ExitStack()
-        self._folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="shoal-index-")))
-        self._writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
-        self._open = self._stack.enter_context(ExitStack())
+        self._scratch = TemporaryDirectory(prefix="shoal-index-")
+        self._folder = Path(self._scratch.name)
+        self._digits: set[str] = set()
         self._waiting: list[pa.Table] = []
         self._rows = 0
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Remove the partitions."""
-        self._stack.close()
+        self._scratch.cleanup()
 
     def add(self, files: pa.Table) -> None:
         """Take rows, each with an id."""
@@ -47,10 +46,8 @@ class Sorter:
     def partitions(self) -> Iterator[pa.Table]:
         """Yield the rows, partition by partition; ids of one are all smaller than those of the next. Call it once, last."""
         self._write()
-        self._open.close()
-        for digits in sorted(self._writers):
-            with pa.OSFile(str(self._folder / digits)) as file:
-                yield pa.ipc.open_stream(file).read_all()
+        for digits in sorted(self._digits):
+            yield self._read(digits)
             (self._folder / digits).unlink()
 
     def _write(self) -> None:
@@ -64,11 +61,24 @@ class Sorter:
         rows = rows.take(order).combine_chunks()
         start = 0
         for name, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            self._writer(name).write_table(rows.slice(start, end - start))
+            self._append(name, rows.slice(start, end - start))
             start = end
 
-    def _writer(self, digits: str) -> pa.ipc.RecordBatchStreamWriter:
-        if digits not in self._writers:
-            file = self._open.enter_context(pa.OSFile(str(self._folder / digits), "wb"))
-            self._writers[digits] = self._open.enter_context(pa.ipc.new_stream(file, FILES))
-        return self._writers[digits]
+    def _append(self, digits: str, rows: pa.Table) -> None:
+        """Add rows to a partition: a stream behind those that it holds. No file stays open, as some systems allow few."""
+        self._digits.add(digits)
+        try:
+            with open(self._folder / digits, "ab") as file, pa.ipc.new_stream(file, FILES) as stream:
+                stream.write_table(rows)
+        except OSError as error:
+            raise StoreError(
+                f"{self._folder.parent} can't hold the index while it is sorted ({error.strerror or error}); make room, or "
+                "name another folder in the variable TMPDIR"
+            ) from error
+
+    def _read(self, digits: str) -> pa.Table:
+        found = []
+        with pa.OSFile(str(self._folder / digits)) as file:
+            while file.tell() < file.size():
+                found.append(pa.ipc.open_stream(file).read_all())
+        return pa.concat_tables(found)

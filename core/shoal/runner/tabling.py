@@ -1,6 +1,6 @@
 """Table jobs on a cluster, side by side: each an actor of its own, done again where its worker or node is lost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from shoal.runner.bodies import Answerer
 from shoal.runner.cluster import gave_up
 from shoal.runner.happened import STORAGE, Happened, kind_of
 from shoal.runner.jobs import Trouble
+from shoal.runner.placement import alive, holds
 from shoal.runner.waiting import Patience, WaitingRoom
 
 TIMES = 4
@@ -50,12 +51,19 @@ class Tables:
     patience: Patience
     told: list[Happened] = field(default_factory=list)
 
-    def outcomes(self) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self) -> Generator[tuple[int, Outcome], None, None]:
         """Yield (number of the job, its facts or what it failed of) as they end."""
         self.told = [Happened("ray") for _ in self.jobs]
         waiting: dict[Any, _Try] = {}
         for number in range(len(self.jobs)):
             self._begin(number, waiting, "")
+        try:
+            yield from self._follow(waiting)
+        finally:  # what one job raised, or Ctrl-C, ends the others' workers too
+            for attempt in waiting.values():
+                self.ray.kill(attempt.actor)
+
+    def _follow(self, waiting: dict[Any, _Try]) -> Iterator[tuple[int, Outcome]]:
         room = WaitingRoom(self.patience, self.say)
         while waiting:
             done, _ = self.ray.wait(list(waiting), num_returns=1, timeout=1.0)
@@ -83,6 +91,7 @@ class Tables:
         try:
             said = self.ray.get(reference)
         except RayError as error:
+            self.ray.kill(attempt.actor)
             return self._again(attempt, kind_of(error), Trouble.of(gave_up(error)), waiting, "")
         if not attempt.node:
             attempt.node = said
@@ -101,6 +110,7 @@ class Tables:
         if not kind or told.retried + 1 >= TIMES:
             return trouble
         told.fault(kind)
-        others = [node for node in self.ray.nodes() if node["Alive"] and node["NodeID"] != avoid]
-        self._begin(attempt.number, waiting, avoid if others else "")
+        placed = self.jobs[attempt.number]
+        others = [node for node in alive(self.ray.nodes()) if node.id != avoid]
+        self._begin(attempt.number, waiting, avoid if holds(others, placed.cpus, placed.gpus) else "")
         return None

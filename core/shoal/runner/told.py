@@ -50,7 +50,6 @@ def index_told(folder: Folder, listing: Iterable[pa.Table], step: str) -> Indexe
         folder.write_slices(FILES_NAME, FILES, _files(listing, step, sorter, found))
         folder.write_slices(IMAGES, pa.schema([ID, *IMAGE_COLUMNS]), _images(sorter, step, found, clashes))
     if clashes:
-        found.failed += len(clashes)
         slices = folder.read_slices(FILES_NAME, None, SLICE)
         folder.write_slices(FILES_NAME, FILES, (_rejected(rows, clashes, step) for rows in slices))
     return found
@@ -92,12 +91,20 @@ def _images(sorter: Sorter, step: str, found: Indexed, clashes: dict[str, str]) 
     count = 0
     for partition in sorter.partitions():
         files = one_item_an_image(partition, step)
-        wrong = files.filter(pc.not_equal(files["status"], "accepted"))
-        clashes.update(zip(wrong["path"].to_pylist(), wrong["reason"].to_pylist(), strict=True))
+        wrong = pc.not_equal(files["status"], "accepted")
+        reasons = files["reason"].filter(wrong).to_pylist()
+        clashes.update(zip(_views(partition.filter(wrong)).to_pylist(), reasons, strict=True))
+        found.failed += len(reasons)
         images = image_table(files, _headers(files))
         count += images.num_rows
         yield images
     found.images = ImageSet(found.images.folder, count)
+
+
+def _views(files: pa.Table) -> pa.ChunkedArray:
+    """Return what tells which view of which item each image is, and so whether it clashes: a path may be listed twice."""
+    told = (files["id"], files["item"], files["view"])
+    return pc.binary_join_element_wise(*told, "\0", null_handling="replace", null_replacement="\1")
 
 
 def _headers(files: pa.Table) -> pa.Table:
@@ -109,8 +116,8 @@ def _headers(files: pa.Table) -> pa.Table:
 
 def _rejected(files: pa.Table, clashes: dict[str, str], step: str) -> pa.Table:
     """Return the files with those that clash failed."""
-    paths, reasons = pa.array(list(clashes), pa.string()), pa.array(list(clashes.values()), pa.string())
-    places = pc.index_in(files["path"], value_set=paths)
+    views, reasons = pa.array(list(clashes), pa.string()), pa.array(list(clashes.values()), pa.string())
+    places = pc.index_in(_views(files), value_set=views)
     hit = pc.and_(pc.is_valid(places), pc.equal(files["status"], "accepted"))
     columns = {name: files[name] for name in files.column_names}
     columns["status"] = pc.if_else(hit, "failed", files["status"])

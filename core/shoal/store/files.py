@@ -7,9 +7,10 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from shoal.sources import remote, sentence
 COMPRESSION = "zstd"
 SERVICE = re.compile(r"AWS Error|google::cloud|Azure")
 """How errors of object stores are told from those of a file's content, which Arrow raises as the same class."""
+UNFINISHED = ".tmp-"
+"""Beginning of the name of a file that is being written."""
+LEFT_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ class Folder:
         Raises:
             StoreError: the file is gone or damaged.
         """
-        with self._parquet(name) as file:
+        # Read ahead, Arrow keeps the bytes of all row groups until the file is closed.
+        with self._parquet(name, ahead=False) as file:
             for batch in file.iter_batches(batch_size=rows, columns=columns):
                 yield pa.Table.from_batches([batch])
 
@@ -143,11 +148,11 @@ class Folder:
             raise StoreError(sentence(self.place(name) if name else self.uri, error)) from error
 
     @contextmanager
-    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+    def _parquet(self, name: str, ahead: bool = True) -> Iterator[pq.ParquetFile]:
         filesystem, path = self._place()
         try:
             with filesystem.open_input_file(f"{path}/{name}") as source:
-                yield pq.ParquetFile(source)
+                yield pq.ParquetFile(source, pre_buffer=ahead)
         except FileNotFoundError as error:
             raise StoreError(f"{self.uri}/{name} is gone; run the same command again to make it anew") from error
         except OSError as error:
@@ -169,12 +174,27 @@ class Folder:
     def write_slices(self, name: str, schema: pa.Schema, slices: Iterable[pa.Table]) -> None:
         """Write tables of one schema as one Parquet file, a row group each, whole or not at all."""
         flat = _flat(schema)
-        with (
-            self._publish(name) as sink,
-            pq.ParquetWriter(sink, schema, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat) as writer,
-        ):
-            for table in slices:
-                writer.write_table(table)
+        try:
+            with (
+                self._publish(name) as sink,
+                pq.ParquetWriter(
+                    sink, schema, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat
+                ) as writer,
+            ):
+                for table in _carrying(slices):
+                    writer.write_table(table)
+        except _Carried as carried:
+            raise carried.error from None
+
+    def sweep(self) -> None:
+        """Remove what writers that were killed left a day ago or longer; an object store keeps nothing of them."""
+        if self.local is None:
+            return
+        for name in self.names():
+            path = self.local / name
+            with suppress(OSError):  # another run sweeps, too
+                if name.startswith(UNFINISHED) and time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                    path.unlink()
 
     @contextmanager
     def filled(self) -> Iterator[Path]:
@@ -221,7 +241,7 @@ class Folder:
                     stream.write(whole.getvalue())
                 return
             self.local.mkdir(parents=True, exist_ok=True)
-            temporary = self.local / f".tmp-{uuid.uuid4().hex}"
+            temporary = self.local / f"{UNFINISHED}{uuid.uuid4().hex}"
             try:
                 with pa.OSFile(str(temporary), "wb") as file:
                     yield file
@@ -230,6 +250,21 @@ class Folder:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(_explain(error, self.uri)) from error
+
+
+class _Carried(Exception):  # noqa: N818  (an error on its way)
+    """An error of who makes slices, carried past what explains errors of writing them."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _carrying(slices: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    try:
+        yield from slices
+    except OSError as error:
+        raise _Carried(error) from error
 
 
 def _flat(schema: pa.Schema) -> list[str]:

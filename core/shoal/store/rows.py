@@ -1,6 +1,7 @@
 """Rows of a map stage, kept for ever by image id."""
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,8 +99,9 @@ class RowStore:
             limits: what an image may cost.
             within: tell of these ids only: no more than them is in memory.
         """
-        good = [self._look(part, ["id"], within) for part in self.parts(GOOD, within)]
-        bad = [self._look(part, None, within) for part in self.parts(BAD, within)]
+        window = None if within is None else _Window(within)
+        good = [self._look(part, ["id"], window) for part in self.parts(GOOD, within)]
+        bad = [self._look(part, None, window) for part in self.parts(BAD, within)]
         rows = pa.concat_tables([_EPOCHS.empty_table(), *(table.cast(_EPOCHS) for table in good)])
         schema = pa.schema([*ERRORS, *list(_EPOCHS)[1:]])
         errors = pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in bad)])
@@ -111,10 +113,10 @@ class RowStore:
         ids = [chunk for column in wrong for chunk in column.chunks]
         return self.known(limits, pc.unique(pa.concat_arrays(ids))).failed if ids else {}
 
-    def _look(self, part: Part, columns: list[str] | None, within: pa.Array | None) -> pa.Table:
+    def _look(self, part: Part, columns: list[str] | None, window: "_Window | None") -> pa.Table:
         table = self.folder.read_table(part.name, columns)
-        if within is not None:
-            table = table.filter(pc.is_in(table["id"], value_set=within))
+        if window is not None:
+            table = table.filter(pc.is_valid(window.places(table["id"], part)))
         return _with_epoch(table, part)
 
     def next_epoch(self) -> int:
@@ -141,19 +143,21 @@ class RowStore:
         Raises:
             StoreError: an id has no row.
         """
+        import numpy as np
+
         fillers = [_Filler(field, len(ids)) for field in schema]
-        filled = pa.nulls(0, pa.int32())
+        filled, window = np.zeros(len(ids), dtype=np.bool_), _Window(ids)
         for part in reversed(self.parts(GOOD, ids)):  # older epochs first: newer rows overwrite
             table = self.folder.read_table(part.name, ["id", *schema.names])
-            positions = pc.index_in(table["id"], value_set=ids).combine_chunks()
+            positions = window.places(table["id"], part)
             wanted = pc.is_valid(positions)
             if not pc.all(wanted).as_py():
                 table, positions = table.filter(wanted), positions.drop_null()
-            filled = pc.unique(pa.concat_arrays([filled, positions]))
+            filled[positions.to_numpy()] = True
             for filler in fillers:
                 filler.add(table[filler.field.name], positions)
-        if len(filled) != len(ids):
-            lost = len(ids) - len(filled)
+        lost = len(ids) - int(filled.sum())
+        if lost:
             raise StoreError(
                 f"{self.folder.uri} lacks the rows of {lost} images; run the same command again to compute them"
             )
@@ -203,6 +207,32 @@ class Known:
         """Return those of `ids` that have neither row nor reason, in order."""
         known = pa.concat_arrays([self.rows["id"].combine_chunks(), self.errors["id"].combine_chunks()])
         return ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
+
+
+class _Window:
+    """Finds places among wanted ids; where these ascend, only among those that a part may hold, so that more cost no more.
+
+    Args:
+        ids: wanted.
+    """
+
+    def __init__(self, ids: pa.Array) -> None:
+        self.ids = ids
+        ascends = pc.less_equal(ids.slice(0, max(len(ids) - 1, 0)), ids.slice(1))
+        self._ascending = bool(pc.all(ascends, min_count=0).as_py())
+
+    def places(self, found: pa.ChunkedArray, part: Part) -> pa.Array:
+        """Return the place of each found id of a part among the wanted ones, or null."""
+        start, stop = 0, len(self.ids)
+        if self._ascending:
+            start = bisect_left(self.ids, part.first, key=_text)
+            stop = bisect_right(self.ids, part.last + BEYOND, key=_text)
+        places = pc.index_in(found, value_set=self.ids.slice(start, stop - start)).combine_chunks()
+        return pc.add(places, pa.scalar(start, pa.int32()))
+
+
+def _text(value: pa.Scalar) -> str:
+    return str(value.as_py())
 
 
 class _Filler:

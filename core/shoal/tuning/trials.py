@@ -1,6 +1,7 @@
 """Evaluates candidates side by side, over features that are computed once and reductions that candidates share."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -231,12 +232,13 @@ class Bench:
                 self._next(member, jobs)
         waiting = list(jobs.values())
         todo: list[tuple[Any, Placement]] = [(entry.job, placement(entry.step)) for entry in waiting]
-        for number, outcome in self.executor.outcomes(todo, JOB_SECONDS * len(todo)):
-            for member in waiting[number].members:
-                if isinstance(outcome, Trouble):
-                    member.reason = f"step {waiting[number].step.name!r}: {outcome.error()}"
-                else:
-                    _done(member, waiting[number].step, outcome)
+        with closing(self.executor.outcomes(todo, JOB_SECONDS * len(todo))) as outcomes:
+            for number, outcome in outcomes:
+                for member in waiting[number].members:
+                    if isinstance(outcome, Trouble):
+                        member.reason = f"step {waiting[number].step.name!r}: {outcome.error()}"
+                    else:
+                        _done(member, waiting[number].step, outcome)
 
     def _next(self, member: _Member, jobs: dict[str, _Job]) -> None:
         """Take a candidate as far as kept answers lead, and note the answer that it then waits for."""

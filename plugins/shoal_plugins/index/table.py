@@ -21,6 +21,8 @@ from shoal_plugins.index._rows import ROWS, Rows
 _ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _PACKED = (".gz", ".bz2", ".zst", ".lz4")
 _MAX_LINE = 1 << 20
+_AT_ONCE = 1 << 20
+"""Bytes of a column that are read from a Parquet file at once."""
 
 Fields = tuple[str | None, str | None, str | None, str | None]
 """Path, item, view and id of one row of a manifest."""
@@ -121,12 +123,13 @@ class TableIndexer(Indexer):
 
         with sources.open_file(source) as file:
             try:
-                table = pq.ParquetFile(file)
+                # Read ahead, Arrow keeps the bytes of all row groups until the file is closed; one group may be long too.
+                table = pq.ParquetFile(file, pre_buffer=False, buffer_size=_AT_ONCE)
                 self._check(table.schema_arrow.names, source)
                 wanted = [name for name in self._columns() if name]
                 for batch in table.iter_batches(batch_size=ROWS, columns=list(dict.fromkeys(wanted))):
                     yield from zip(*(_texts(batch, name) for name in self._columns()), strict=True)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:  # damage behind the footer is an OSError
                 raise UsageError(f"{source} is no Parquet file that can be read: {error}") from error
 
     def _csv(self, source: str) -> Iterator[Fields]:

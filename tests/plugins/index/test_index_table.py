@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 import os
 
@@ -138,6 +139,28 @@ def test_broken_manifests_are_named(tmp_path, name, content, words):
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(UsageError, match=words):
+        listing(file)
+
+
+def test_a_parquet_manifest_is_never_held_whole(tmp_path):
+    names = [f"{hashlib.sha256(str(row).encode()).hexdigest()}.jpg" for row in range(200_000)]
+    for groups in (5_000, 200_000):  # many row groups, and one
+        pq.write_table(pa.table({"path": names}), tmp_path / "m.parquet", row_group_size=groups, use_dictionary=False)
+        before, rows, held = pa.total_allocated_bytes(), 0, 0
+        for part in TableIndexer(stat=False).list_files(str(tmp_path / "m.parquet")):
+            rows += part.num_rows
+            held = max(held, pa.total_allocated_bytes() - before)
+        assert rows == len(names)
+        assert held < len(names) * 68 / 2, f"in groups of {groups} rows it holds {held / len(names):.0f} bytes a row"
+
+
+def test_a_manifest_that_is_damaged_within_is_named(tmp_path):
+    file = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"path": [f"{row}.jpg" for row in range(1000)]}), file, use_dictionary=False)
+    whole = bytearray(file.read_bytes())
+    whole[4:60] = bytes(56)
+    file.write_bytes(whole)
+    with pytest.raises(UsageError, match="is no Parquet file that can be read"):
         listing(file)
 
 
