@@ -17,13 +17,15 @@ from common import ROOT, Figure, Trial, finish, median, parser, quiet, take_turn
 
 sys.path.insert(0, str(ROOT))
 
-from tests.label_studio.runs import said
+from tests.label_studio.runs import make_run, said
 from tests.label_studio.server import LabelStudio, fresh
 
 from shoal.decisions import Surface
+from shoal.reviewing.bases import Numbers
 from shoal_ls.client import BATCH, Server
 from shoal_ls.configs import check, configuration
 from shoal_ls.filling import fill
+from shoal_ls.present import Before
 from shoal_ls.tasks import TaskDraft, cluster_tasks
 
 TASKS = {False: 2_000, True: 20}
@@ -39,7 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         studio = fresh(options.cache, Path(folder))
         try:
-            trials = take_turns({"bare": lambda: bare(studio, count), "shoal": lambda: whole(studio, count)}, rounds)
+            before = Before(Numbers.shown(make_run(Path(folder))))
+            trials = take_turns({"bare": lambda: bare(studio, count), "shoal": lambda: whole(studio, count, before)}, rounds)
         finally:
             studio.stop()
     what = f"opening {count:,} tasks with predictions"
@@ -78,7 +81,7 @@ def _send(client: httpx.Client, number: int, drafts: list[TaskDraft]) -> None:
     client.post(f"/api/projects/{number}/import/predictions", json=predictions).raise_for_status()
 
 
-def whole(studio: LabelStudio, count: int) -> Trial:
+def whole(studio: LabelStudio, count: int, before: Before) -> Trial:
     """Do all that `shoal review open` does for a project's tasks."""
     one, number = said(count, each=MEMBERS), project(studio)
     surface = Surface(key="surface", run="run", kind="clusters", remote=str(number))
@@ -86,7 +89,7 @@ def whole(studio: LabelStudio, count: int) -> Trial:
         began = time.perf_counter()
         drafts = cluster_tasks(one, address)
         check(configuration("clusters"), drafts)
-        filled = fill(server, surface, drafts, "v", lambda done: None)
+        filled = fill(server, surface, drafts, "v", before, lambda done: None)
         seconds = time.perf_counter() - began
     if not filled.created == filled.predictions == count:
         raise RuntimeError(f"{count} tasks were to be made, and {filled} were")

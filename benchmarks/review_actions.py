@@ -32,11 +32,13 @@ from tests.label_studio.server import EMAIL, PASSWORD, LabelStudio, fresh
 import shoal
 from shoal.catalogue import Run
 from shoal.decisions import Surface
+from shoal.reviewing.bases import Numbers
 from shoal.runner import Silent
 from shoal_ls.client import Server
 from shoal_ls.configs import configuration
 from shoal_ls.filling import fill
 from shoal_ls.picturing import Gallery, Source, addresses, write
+from shoal_ls.present import Before
 from shoal_ls.projects import Options, open_review
 from shoal_ls.tasks import asked_about, image_tasks, read
 
@@ -140,7 +142,8 @@ def single_project(run: Run, server: Server, images: Sequence[str] | None = None
     shown = write(run, [], chosen, Silent())
     gallery = Gallery(shown, addresses(server, number, shown.pictures, Source()))
     surface = Surface(key=f"single-{number}", run=run.id, kind="images", place=server.url, remote=str(number))
-    fill(server, surface, image_tasks(said, chosen, gallery.large), "one-by-one", lambda done: None)
+    drafts = image_tasks(said, chosen, gallery.large)
+    fill(server, surface, drafts, "one-by-one", Before(Numbers.shown(run)), lambda done: None)
     server.update_project(number, {"model_version": "one-by-one"})  # else nothing is proposed
     return number
 

@@ -124,6 +124,10 @@ class Pictures:
             return self.root.read(self.relative(image, large))
         except FileNotFoundError:
             return None
+        except StoreError as error:  # so does an object store say that it has none
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
         except OSError as error:
             raise StoreError(f"a picture can't be read from {self.root.uri}: {error.strerror or error}") from error
 
