@@ -49,6 +49,8 @@ def main() -> None:
     by_cpu = statistics.median(trial["cpu_1"] / trial["cpu_2"] for trial in rounds)
     figures = [
         Figure(f"a node killed at {len(kills)} random moments: runs whose tables differ", len(kills) - equal, at_most=0),
+        # A node that held no work that still mattered leaves nothing to mend: such a run shows little.
+        Figure(f"of those {len(kills)} runs, that had a fault to mend", sum(bool(trial["faults"]) for trial in kills)),
         Figure("2 workers / 1 worker, how evenly work is split (CPU seconds of the busiest)", by_cpu, "x"),
         Figure("2 workers / 1 worker, seconds of the pass with the workers' start", by_clock, "x", at_least=1.7),
     ]
