@@ -77,3 +77,17 @@ def test_a_stage_that_the_worker_can_not_import_is_told_with_its_mend(go: Go, ho
             go(PIPELINE.replace("cluster.split", "cluster.elsewhere"), where="ray")
     finally:
         del host.stages["cluster", "elsewhere"], sys.modules["only_here"]  # type: ignore[attr-defined]
+
+
+def test_numba_compiles_in_a_program_whose_print_ray_had_replaced(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray replaces `print` when it shows a worker's line; numba's own functions print and then fail to compile."""
+    import numba
+    from ray.experimental import tqdm_ray
+
+    monkeypatch.setenv("RAY_TQDM_PATCH_PRINT", "1")
+    monkeypatch.setattr(tqdm_ray, "_manager", None)
+    tqdm_ray.instance()
+    assert print is tqdm_ray.safe_print
+    go(where="ray")
+    assert print is tqdm_ray._print
+    assert numba.njit(lambda: numba.get_num_threads())() >= 1

@@ -1,5 +1,6 @@
 """Starts Ray on this machine or joins a cluster, keeps it quiet, and turns what it raises into one sentence."""
 
+import builtins
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ CONNECT_SECONDS = 5.0
 ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU keeps CUDA_VISIBLE_DEVICES as it is
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ side tells on every start what may happen to actors that are restarted
+    "RAY_TQDM_PATCH_PRINT": "0",  # see _give_back_print
 }
 
 
@@ -41,6 +43,7 @@ def start(address: str) -> tuple[Any, bool]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UsageError(f"Ray at {address!r} can't be reached ({_first_line(error)}); is the cluster up?") from error
     _quieten()
+    _give_back_print()
     return ray, ours
 
 
@@ -101,6 +104,17 @@ def _quiet_stderr() -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _give_back_print() -> None:
+    """Undo that Ray replaces `print` by a function of its own in a program that showed a worker's line before.
+
+    Numba can't compile code that prints by it: UMAP and pynndescent then fail, in this process only and only if nobody compiled them before.
+    """
+    from ray.experimental import tqdm_ray
+
+    if builtins.print is tqdm_ray.safe_print:
+        builtins.print = tqdm_ray._print
 
 
 def _quieten() -> None:
