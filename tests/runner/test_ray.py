@@ -90,4 +90,8 @@ def test_numba_compiles_in_a_program_whose_print_ray_had_replaced(go: Go, monkey
     assert print is tqdm_ray.safe_print
     go(where="ray")
     assert print is tqdm_ray._print
-    assert numba.njit(lambda: numba.get_num_threads())() >= 1
+
+    def numba_threads() -> int:
+        return int(numba.get_num_threads())
+
+    assert numba.njit(numba_threads)() >= 1

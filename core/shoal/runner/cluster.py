@@ -109,7 +109,7 @@ def _first_line(error: BaseException) -> str:
 def _give_back_print() -> None:
     """Undo that Ray replaces `print` by a function of its own in a program that showed a worker's line before.
 
-    Numba can't compile code that prints by it: UMAP and pynndescent then fail, in this process only and only if nobody compiled them before.
+    Numba can't compile what prints by it, so UMAP fails in that process unless somebody compiled it there before.
     """
     from ray.experimental import tqdm_ray
 
