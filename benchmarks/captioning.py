@@ -23,8 +23,8 @@ def through_shoal(engine: str, folder: Path, model: Path, rows: Path) -> tuple[d
     import pyarrow as pa
 
     from shoal.images import Limits
+    from shoal.runner.chunking import cuts
     from shoal.runner.mapping import MapJob, MapTask
-    from shoal.runner.passes import cuts
     from shoal.store import Folder, RowStore
 
     stage = _stage(engine, model)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.runner.passes import LARGEST, SMALLEST, cuts
+from shoal.runner.chunking import LARGEST, SMALLEST, cuts
 
 
 @given(st.integers(0, 50_000), st.integers(1, 64))

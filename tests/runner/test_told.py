@@ -21,8 +21,8 @@ from shoal.errors import StoreError
 from shoal.host import Host
 from shoal.pipeline import parse
 from shoal.runner import RunOptions, imageset, passes, sorting, told
+from shoal.runner.chunking import recut
 from shoal.runner.indexing import FILES
-from shoal.runner.passes import recut
 from shoal.vectors import to_numpy
 
 BUILTINS = ("shoal_plugins.index.table", "shoal_plugins.thumbnail.jpeg")

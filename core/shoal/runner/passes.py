@@ -1,9 +1,7 @@
-"""One pass over the images for all map steps that are ready, and one round of the table steps that are."""
+"""One pass over the images for all map steps that are ready."""
 
 import json
-import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -12,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.contract import MapStage, TableStage
+from shoal.contract import MapStage
 from shoal.pipeline.plan import PlannedStep
 from shoal.records import StepRecord
-from shoal.runner.answering import Gather, TableJob
+from shoal.runner.answering import Gather
+from shoal.runner.chunking import cuts, recut
 from shoal.runner.executors import Executor
 from shoal.runner.failing import check_failures, over
 from shoal.runner.happened import Happened
@@ -24,9 +23,6 @@ from shoal.runner.options import RunOptions, limits_key
 from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
 from shoal.runner.state import Choice, RunState, by_fingerprint
-
-SMALLEST, LARGEST = 16, 512
-"""Rows of a part file: few enough that a killed run loses little and workers end together, enough for Parquet."""
 
 
 @dataclass
@@ -226,31 +222,6 @@ def _chunks(state: RunState, todo: list[_Wanted], place: Placement, rows: int) -
     yield from recut(_needed(state, todo), sizes)
 
 
-def recut(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
-    """Yield the rows of some tables in tables of these sizes, each with its own memory; the last may have fewer."""
-    coming = iter(tables)
-    left: pa.Table | None = None
-    for size in sizes:
-        while left is None or left.num_rows < size:
-            more = next(coming, None)
-            if more is None:
-                break
-            left = more if left is None or not left.num_rows else pa.concat_tables([left, more])
-        if left is None or not left.num_rows:
-            return
-        yield left.slice(0, size).combine_chunks()
-        left = left.slice(size)
-
-
-def cuts(rows: int, workers: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, size) of chunks that shrink with what is left, so that workers of unlike speed end together."""
-    start = 0
-    while start < rows:
-        size = min(max(math.ceil((rows - start) / (workers * 4)), SMALLEST), LARGEST, rows - start)
-        yield start, size
-        start += size
-
-
 def _needed(state: RunState, todo: list[_Wanted]) -> Iterator[pa.Table]:
     """Yield the images of each slice that some stage still needs, with what it reads of them."""
     index = state.plan.index.name
@@ -338,61 +309,4 @@ def record_of(step: PlannedStep) -> StepRecord:
         key=stage.key,
         columns=stage.produces().names,
         sources={column: source.step for column, source in step.sources.items()},
-    )
-
-
-def table_round(
-    state: RunState, steps: Sequence[PlannedStep], executor: Executor, options: RunOptions, progress: Progress
-) -> list[StepRecord]:
-    """Answer table steps that are ready; those that Ray runs go side by side. Returns a record a step, in order."""
-    jobs: list[tuple[PlannedStep, TableJob]] = []
-    records: dict[str, StepRecord] = {}
-    twins: dict[str, str] = {}  # the same stage over the same rows: answered once
-    for step in steps:
-        ids = state.shown(step)
-        state.digests[step.name] = state.digest(step, ids, step.name in options.force)
-        answer = state.answer(step.name)
-        twin = next((other.name for other, job in jobs if job.answer == answer), None)
-        if answer.done:
-            records[step.name] = _table_record(step, state, answer.facts(), "cached")
-        elif twin is not None:
-            twins[step.name] = twin
-        else:
-            jobs.append((step, table_job(state, step, ids, executor)))
-            progress.start(step.name, len(ids))
-    with closing(executor.answer([(job, placement(step)) for step, job in jobs])) as answers:
-        for number, facts in answers:
-            step = jobs[number][0]
-            records[step.name] = _table_record(step, state, facts, "ray" if executor.on_ray else "in process")
-            progress.finish(step.name, f"{facts['seconds']:.1f} s")
-    for name, twin in twins.items():
-        step = state.plan.step(name)
-        records[name] = _table_record(step, state, state.answer(twin).facts(), "cached")
-    return [records[step.name] for step in steps]
-
-
-def table_job(state: RunState, step: PlannedStep, ids: pa.Array, executor: Executor) -> TableJob:
-    """Return the job that answers a table step for some images; the step's digest must be in `state`."""
-    stage = step.stage
-    if not isinstance(stage, TableStage):
-        raise TypeError(f"{stage.title()} is no table stage")
-    gpu = executor.has_gpu(placement(step))
-    return TableJob(stage, ids, state.gathers(step), state.answer(step.name), gpu, os.cpu_count() or 1)
-
-
-def _table_record(step: PlannedStep, state: RunState, facts: dict[str, Any], where: str) -> StepRecord:
-    fresh = where != "cached"
-    return record_of(step).model_copy(
-        update={
-            "digest": state.digests[step.name],
-            "where": where,
-            "backend": str(facts["notes"].get("backend", "")),
-            "notes": facts["notes"],
-            "faults": facts.get("faults", {}),
-            "retried": facts.get("retried", 0),
-            "seconds": facts["seconds"] if fresh else 0.0,
-            "rows": facts["rows"],
-            "computed": facts["rows"] if fresh else 0,
-            "cached": 0 if fresh else facts["rows"],
-        }
     )

@@ -40,9 +40,10 @@ from shoal.runner.indexing import (
 )
 from shoal.runner.jobs import clean
 from shoal.runner.options import RunOptions
-from shoal.runner.passes import map_pass, record_of, table_round
+from shoal.runner.passes import map_pass, record_of
 from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
+from shoal.runner.rounds import table_round
 from shoal.runner.state import FILES, UNANSWERED, RunState, covered_file
 from shoal.runner.telling import CONFIG, tell
 from shoal.runner.told import Indexed, index_told

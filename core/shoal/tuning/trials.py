@@ -20,8 +20,9 @@ from shoal.runner import Progress, RunOptions, execute
 from shoal.runner.executors import Executor
 from shoal.runner.imageset import ImageSet
 from shoal.runner.jobs import Trouble
-from shoal.runner.passes import placement, record_of, table_job
+from shoal.runner.passes import placement, record_of
 from shoal.runner.placement import Placement
+from shoal.runner.rounds import table_job
 from shoal.runner.state import RunState, covered_file
 from shoal.runner.telling import tell
 from shoal.store import Folder, Store
