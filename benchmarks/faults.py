@@ -3,7 +3,8 @@
     python benchmarks/faults.py [--quick] [--out FILE]
 
 Each run is held against one in this process that nothing disturbed: every table, and every row of the part files. Moments
-are those of the run's own progress (so many rows of a step are done), drawn by seed. For the second figure, a stage that
+are those of the run's own progress (so many rows of a step are done), drawn by seed; the node is one of those that have work
+then. For the second figure, a stage that
 keeps a core busy runs with one worker and with two, in turns. CPU seconds of the busiest worker say only how evenly the work
 was split; the speed-up is what the clock says, and needs a machine that others leave alone.
 """
@@ -22,7 +23,7 @@ from common import QUIET, ROOT, Figure, Trial, busy_cores, finish, parser
 sys.path.insert(0, str(ROOT))
 
 import pyarrow as pa
-from tests.faults.cluster import BUILTINS, PHOTOS, At, Bench, Nodes, moment, same, tables, three_nodes
+from tests.faults.cluster import BUILTINS, LENGTHY, PHOTOS, At, Bench, Nodes, moment, same, strike, tables, three_nodes
 from tests.runner.conftest import save
 
 from shoal.host import Host
@@ -49,7 +50,7 @@ def main() -> None:
     by_cpu = statistics.median(trial["cpu_1"] / trial["cpu_2"] for trial in rounds)
     figures = [
         Figure(f"a node killed at {len(kills)} random moments: runs whose tables differ", len(kills) - equal, at_most=0),
-        # A node that held no work that still mattered leaves nothing to mend: such a run shows little.
+        # Between two steps no node has work that matters: such a run shows only that losing one is no harm.
         Figure(f"of those {len(kills)} runs, that had a fault to mend", sum(bool(trial["faults"]) for trial in kills)),
         Figure("2 workers / 1 worker, how evenly work is split (CPU seconds of the busiest)", by_cpu, "x"),
         Figure("2 workers / 1 worker, seconds of the pass with the workers' start", by_clock, "x", at_least=1.7),
@@ -62,12 +63,12 @@ def killed(seed: int, bench: Bench, nodes: Nodes, want: dict[str, pa.Table]) -> 
     """Run once while a node is killed; return when that was and how it ended."""
     nodes.whole()
     step, rows, dice = moment(seed)
-    killer = At(step, rows, lambda: nodes.kill(dice.choice(nodes.others)))
+    killer = At(step, rows, lambda: strike(nodes, bench, dice))
     began = time.perf_counter()
     equal, error = True, ""
     run = None
     try:
-        run = bench.go(progress=killer)
+        run = bench.go(LENGTHY, progress=killer)
         same(run, want)
     except Exception as problem:  # a run that fails is counted, too
         equal, error = False, str(problem)[:300]

@@ -8,6 +8,14 @@ from urllib.parse import quote
 
 import pyarrow.fs as pafs
 
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_MAX_ATTEMPTS": "1",
+}
+"""They open nothing else."""
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -33,12 +41,7 @@ def serve(monkeypatch: "object", name: str) -> Iterator[Bucket]:
     """Run a server with one bucket; the environment gets credentials that open nothing else."""
     from moto.server import ThreadedMotoServer
 
-    for key, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
+    for key, value in CREDENTIALS.items():
         monkeypatch.setenv(key, value)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

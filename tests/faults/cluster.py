@@ -21,6 +21,9 @@ LONG = bool(os.environ.get("SHOAL_FAULTS_LONG"))
 
 PHOTOS = 96
 BUILTINS = ("shoal_plugins.index.folder", "tests.faults.stages")
+LENGTHY = "pause: 0.05"
+"""Work enough that all three workers have some of it: with less, the first to start does it all."""
+
 STEPS = ("embed", "reduce", "cluster", "label")
 PIPELINE = """
 shoal: 1
@@ -59,11 +62,24 @@ class Nodes:
         self.others.remove(node)
         self.cluster.remove_node(node, allow_graceful=False)
 
+    def working(self, pids: list[int]) -> list[Any]:
+        """Return the nodes beside the head that have one of these workers, which is a child of its raylet."""
+        parents = {_parent(pid) for pid in pids}
+        return [node for node in self.others if node.all_processes["raylet"][0].process.pid in parents]
+
     def whole(self, size: int = 2) -> None:
         """Bring the cluster back to so many nodes beside its head."""
         while len(self.others) < size:
             self.add()
         self.cluster.wait_for_nodes()
+
+
+def _parent(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has ended
+        return 0
+    return int(status.partition("PPid:")[2].split()[0])
 
 
 @contextmanager
@@ -123,7 +139,8 @@ class Bench:
 
     def workers(self) -> list[int]:
         """Pids of the workers that are alive, the one that computed last first."""
-        found = dict.fromkeys(int(line.split()[0]) for line in reversed(self.log.read_text().splitlines()))
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        found = dict.fromkeys(int(line.split()[0]) for line in reversed(lines))
         return [pid for pid in found if Path(f"/proc/{pid}").exists()]
 
     def go(
@@ -134,6 +151,7 @@ class Bench:
         actors: int = 3,
         gpus: int = 0,
         max_failed: float = 0.5,
+        out: str = "",
         **options: object,
     ) -> Run:
         self.runs += 1
@@ -142,7 +160,7 @@ class Bench:
         text = text.replace("actors: 3", f"gpus: {gpus}" if gpus else f"actors: {actors}")
         settings = RunOptions(where=where, **options)  # type: ignore[arg-type]
         return run_pipeline(
-            parse(text, self.host), self.photos, self.folder / f"out{self.runs}", options=settings, host=self.host,
+            parse(text, self.host), self.photos, out or self.folder / f"out{self.runs}", options=settings, host=self.host,
             progress=progress or Silent(),
         )  # fmt: skip
 
@@ -155,6 +173,11 @@ def moment(seed: int) -> tuple[str, int, random.Random]:
     dice = random.Random(seed)
     step, rows = dice.choice([("embed", dice.randrange(PHOTOS))] * 4 + [(dice.choice(("index", *STEPS[1:])), 0)])
     return step, rows, dice
+
+
+def strike(nodes: Nodes, bench: Bench, dice: random.Random) -> None:
+    """Kill one of the nodes that have work at this moment, where some beside the head have."""
+    nodes.kill(dice.choice(nodes.working(bench.workers()) or nodes.others))
 
 
 def tables(run: Run) -> dict[str, pa.Table]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from shoal.host import Host
+from tests.loopback_s3 import CREDENTIALS
 from tests.runner.conftest import save
 
 from .cluster import BUILTINS, PHOTOS, Bench, Nodes, tables, three_nodes
@@ -22,8 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _cluster() -> Iterator[Nodes]:
-    with three_nodes() as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():  # workers inherit them from their nodes
+            patch.setenv(name, value)
+        with three_nodes() as found:
+            yield found
 
 
 @pytest.fixture

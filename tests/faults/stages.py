@@ -16,6 +16,11 @@ from shoal.hooks import hookimpl
 from tests.runner.stages import Centre, Colours, Numbered, Split
 
 BLOCK = bytes(1 << 20)
+GREEDY = "SHOAL_TEST_GREEDY"
+"""Set on a node whose workers may hog memory."""
+
+HOGGED = 3 << 30
+"""Bytes."""
 
 
 class Fragile(Colours):
@@ -26,6 +31,7 @@ class Fragile(Colours):
     how: Literal["exit", "segfault"] = "exit"
     unborn: bool = Field(False, description="Ends the process in setup.")
     holds: int = Field(1_000_000, description="Rows a call that memory holds.")
+    hog: str = Field("", description="A file that says that memory was taken: once only, on a node that is told to.")
     pause: float = Field(0.0, description="Seconds a row.")
     work: int = Field(0, description="Rounds of hashing a row: work that keeps a core busy.")
 
@@ -42,6 +48,10 @@ class Fragile(Colours):
                 out.writelines(call.format(image) for image in ids)
         if set(self.poison) & set(ids):
             self._die()
+        if self.hog and os.environ.get(GREEDY) and not Path(self.hog).exists():
+            Path(self.hog).touch()
+            taken = np.ones(HOGGED, dtype=np.uint8)
+            time.sleep(60 * min(taken[-1], 1))
         if len(ids) > self.holds:
             np.empty(1 << 62, dtype=np.uint8)  # a real MemoryError
         time.sleep(self.pause * len(ids))

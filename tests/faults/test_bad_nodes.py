@@ -2,14 +2,26 @@
 
 import contextlib
 import os
+import random
+import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pytest
 
-from .cluster import PHOTOS, At, Bench, Nodes, same
+from tests.loopback_s3 import serve
+from tests.shaky_s3 import shaky
+
+from .cluster import LENGTHY, PHOTOS, At, Bench, Nodes, same
+from .stages import GREEDY, HOGGED
+
+OUTAGE = 15
+"""Times that a request fails: more than its client tries."""
 
 FULL = '''
 """On this node every file of the store is on a full disk: the write itself fails with ENOSPC, as the system says it."""
@@ -52,6 +64,51 @@ def test_a_full_disk_on_one_node_costs_that_node(
     assert step.faults["storage error"] >= 1
     names = {name.rpartition("/")[2] for name in step.nodes}
     assert full_node.node_id[:6] not in names, "a chunk came back from the node that can't write"  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def tight_node(nodes: Nodes) -> Iterator[Any]:
+    """A fourth node, whose memory monitor ends a worker that takes as much as a greedy one does."""
+    from ray._private.utils import get_system_memory, get_used_memory
+
+    limit = (get_used_memory() + HOGGED // 2) / get_system_memory()
+    settings = {"RAY_memory_usage_threshold": f"{limit:.4f}", "RAY_memory_monitor_refresh_ms": "100", GREEDY: "1"}
+    node = nodes.add(env_vars=settings)
+    nodes.cluster.wait_for_nodes()
+    yield node
+    nodes.kill(node)
+
+
+def test_a_worker_that_the_memory_monitor_ends_costs_nothing(
+    bench: Bench, nodes: Nodes, tight_node: object, undisturbed: dict[str, pa.Table], tmp_path: Path
+) -> None:
+    run = bench.go(f"{LENGTHY}, hog: {tmp_path / 'hogged'}", actors=4)
+    same(run, undisturbed)
+    assert run.record.step("embed").faults["out of memory"] >= 1
+
+
+def test_a_store_that_answers_with_errors_is_tried_through(
+    bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of all requests of the run fails; one part file can't be written for as long as its client tries."""
+    refused: dict[str, int] = {}
+    dice = random.Random(0)
+
+    def behave(method: str, path: str) -> str:
+        if method == "PUT" and "/rows/" in path and not (refused and path not in refused):
+            refused[path] = refused.get(path, 0) + 1
+            return "500" if refused[path] <= OUTAGE else "pass"
+        return "500" if dice.random() < 0.33 else "pass"
+
+    with serve(monkeypatch, "faults") as bucket:
+        endpoint = unquote(re.search(r"endpoint_override=([^&]+)", bucket.query)[1])  # type: ignore[index]
+        with shaky(endpoint) as proxy:
+            proxy.behave = behave
+            run = bench.go(out=f"s3://faults/out?{proxy.query}")
+            proxy.behave = lambda method, path: "pass"
+            same(run, undisturbed)
+    assert len(refused) == 1
+    assert run.record.step("embed").faults["storage error"] >= 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="stops a process by a signal")

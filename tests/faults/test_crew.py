@@ -1,6 +1,7 @@
 """The pool itself, with small jobs: memory that runs out, nodes of unlike kinds, and chunks that are taken one by one."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import pytest
 
 from shoal.errors import StageError, StoreError
 from shoal.runner import RunOptions
-from shoal.runner.crew import DEPTH, Crew
+from shoal.runner.crew import DEPTH, LOSSES, Crew
 from shoal.runner.executors import Executor
 from shoal.runner.happened import Happened
 from shoal.runner.jobs import pieces
@@ -45,8 +46,24 @@ class Counting:
         return pieces(chunk, parts)
 
     def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
-        assert not lasting, "memory may be there another time"
+        assert not lasting, "memory and nodes may be there another time"
         return pa.table({"n": [-number for number in chunk["n"].to_pylist()]})
+
+
+@dataclass(frozen=True)
+class Taking(Counting):
+    """A job with a row that takes its worker's whole node along, as a driver of a GPU does that hangs the machine."""
+
+    row: int = 5
+
+    def worker(self) -> Callable[[pa.Table], pa.Table]:
+        def work(chunk: pa.Table) -> pa.Table:
+            if self.row in chunk["n"].to_pylist():
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(60)
+            return chunk
+
+        return work
 
 
 def crew(job: Counting, told: Happened, rows: int, place: Placement | None = None) -> Crew:
@@ -75,6 +92,20 @@ def test_an_image_that_fits_nowhere_is_rejected(nodes: Nodes) -> None:
     told = Happened()
     found = numbers(crew(Counting(hopeless=5), told, 16).run(chunks(16, 8)))
     assert found == sorted([*(number for number in range(16) if number != 5), -5])
+
+
+def test_a_row_that_takes_its_node_along_is_given_up(nodes: Nodes) -> None:
+    """Not for ever: the next run, on other nodes, tries it again."""
+    lost = [nodes.add(num_gpus=1) for _ in range(LOSSES)]
+    nodes.cluster.wait_for_nodes()
+    told = Happened()
+    try:
+        found = numbers(crew(Taking(), told, 1, Placement(gpus=1)).run(iter([pa.table({"n": [Taking.row]})])))
+    finally:
+        for node in lost:
+            nodes.kill(node)
+    assert found == [-Taking.row]
+    assert told.faults["worker lost"] == LOSSES
 
 
 def test_chunks_are_taken_as_workers_get_free(nodes: Nodes) -> None:

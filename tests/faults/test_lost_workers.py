@@ -6,7 +6,7 @@ import signal
 import pyarrow as pa
 import pytest
 
-from .cluster import LONG, PHOTOS, At, Bench, Nodes, moment, same
+from .cluster import LENGTHY, LONG, PHOTOS, At, Bench, Nodes, moment, same, strike
 
 KILLS, SHORT = 20, 2
 
@@ -14,8 +14,8 @@ KILLS, SHORT = 20, 2
 @pytest.mark.parametrize("seed", range(KILLS if LONG else SHORT))
 def test_a_node_is_killed(seed: int, bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table]) -> None:
     step, rows, dice = moment(seed)
-    killer = At(step, rows, lambda: nodes.kill(dice.choice(nodes.others)))
-    run = bench.go(progress=killer)
+    killer = At(step, rows, lambda: strike(nodes, bench, dice))
+    run = bench.go(LENGTHY, progress=killer)
     assert killer.done
     same(run, undisturbed)
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from shoal.errors import RunFailed, UsageError
 from shoal.runner.bodies import Mapper
 from shoal.runner.cluster import gave_up
-from shoal.runner.happened import DIED, MEMORY, SLOW, STORAGE, UNREACHABLE, Happened, kind_of
+from shoal.runner.happened import DIED, LOST, MEMORY, SLOW, STORAGE, UNREACHABLE, Happened, kind_of
 from shoal.runner.jobs import Job, Trouble
 from shoal.runner.placement import FIRST_WORKERS, Placement, Shape, alive, holds, shape, worth
 from shoal.runner.waiting import Patience, WaitingRoom
@@ -35,6 +35,9 @@ PIECES = 8
 TIMES = 2
 """A chunk that killed so many workers is cut; a single image that did is rejected."""
 
+LOSSES = 4
+"""The same for a chunk whose node was lost each time, which is chance as a rule: spot nodes go while they work."""
+
 STILLBORN = 3
 HOPELESS = 12
 STORAGE_TIMES = 4
@@ -42,10 +45,11 @@ STORAGE_TIMES = 4
 
 @dataclass(eq=False)
 class _Unit:
-    """A chunk on its way: how many workers died of it, how often storage failed it, how many have it now."""
+    """A chunk on its way: how many workers died of it or were lost with it, how often storage failed it, who has it now."""
 
     chunk: pa.Table
     deaths: int = 0
+    losses: int = 0
     excuses: int = 0
     copies: int = 0
     done: bool = False
@@ -281,13 +285,17 @@ class Crew:
     def _suspect(self, unit: _Unit, kind: str) -> Iterator[pa.Table]:
         """Do a chunk again that was at work when its worker went; cut it where it was so before; reject the one image."""
         unit.deaths += kind in (DIED, MEMORY)
+        unit.losses += kind in (UNREACHABLE, LOST)
         if kind == MEMORY:
             yield from self._shrink(unit)
-        elif unit.deaths < TIMES:
-            self._queue.appendleft(unit)
-        else:
+        elif unit.deaths >= TIMES:
             reason = f"the worker process died {unit.deaths} times on this image alone: the stage or a library of it crashes"
             yield from self._cut(unit, PIECES, reason, lasting=True)
+        elif unit.losses >= LOSSES:
+            reason = f"{unit.losses} nodes were lost while they worked on this image alone"
+            yield from self._cut(unit, PIECES, reason, lasting=False)
+        else:
+            self._queue.appendleft(unit)
 
     def _shrink(self, unit: _Unit) -> Iterator[pa.Table]:
         """Go on with fewer workers and half the chunk; an image alone is tried again when others have let memory go."""
@@ -306,8 +314,9 @@ class Crew:
         self._open -= 1
         unit.done = True
         for piece in reversed(pieces):
-            # One more death of a piece and it is cut again; an image alone gets its full number of tries.
-            self._add(_Unit(piece, deaths=TIMES - 1 if self.job.split(piece, parts) else 0), soon=True)
+            # One more of what cut it and a piece is cut again; an image alone gets its full number of tries.
+            alone = not self.job.split(piece, parts)
+            self._add(_Unit(piece, 0, 0) if alone else _Unit(piece, TIMES - 1, LOSSES - 1), soon=True)
 
     def _excuse(self, hand: _Hand, unit: _Unit, trouble: Trouble) -> Iterator[pa.Table]:
         """Do a chunk again that failed of what another worker or another moment may not have; raise anything else."""
