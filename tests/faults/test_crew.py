@@ -66,10 +66,21 @@ class Taking(Counting):
         return work
 
 
-def crew(job: Counting, told: Happened, rows: int, place: Placement | None = None) -> Crew:
+@dataclass(frozen=True)
+class Loading(Counting):
+    """A job whose workers load for some seconds."""
+
+    def worker(self) -> Callable[[pa.Table], pa.Table]:
+        time.sleep(3)
+        return super().worker()
+
+
+def crew(
+    job: Counting, told: Happened, rows: int, place: Placement | None = None, say: Callable[[str], None] = lambda message: None
+) -> Crew:
     import ray
 
-    return Crew(ray, job, place or Placement(), rows, told, lambda message: None, Patience(limit=60))
+    return Crew(ray, job, place or Placement(), rows, told, say, Patience(limit=60, setup=1))
 
 
 def chunks(rows: int, size: int) -> Iterator[pa.Table]:
@@ -106,6 +117,13 @@ def test_a_row_that_takes_its_node_along_is_given_up(nodes: Nodes) -> None:
             nodes.kill(node)
     assert found == [-Taking.row]
     assert told.faults["worker lost"] == LOSSES
+
+
+def test_a_set_up_that_takes_long_is_told_once(nodes: Nodes) -> None:
+    said: list[str] = []
+    assert numbers(crew(Loading(), Happened(), 8, say=said.append).run(chunks(8, 8))) == list(range(8))
+    (message,) = said
+    assert message.startswith("workers have been setting up their stages for 1 s, and none is ready")
 
 
 def test_chunks_are_taken_as_workers_get_free(nodes: Nodes) -> None:

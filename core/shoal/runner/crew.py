@@ -360,7 +360,9 @@ class Crew:
 
     def _watch(self, heard: bool) -> None:
         """Look after a round: double what is slow, and say aloud what a pass without any worker waits for."""
-        self._room.look(any(hand.node for hand in self._hands), self._plan.cpus, self._plan.gpus, self._plan.workers > 0)
+        placed, ready = any(hand.node for hand in self._hands), any(hand.ready for hand in self._hands)
+        self._room.look(placed, self._plan.cpus, self._plan.gpus, self._plan.workers > 0)
+        self._room.look_at_setup(placed, ready)
         if not heard:
             self._double(monotonic())
 
