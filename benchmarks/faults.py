@@ -28,7 +28,7 @@ from tests.runner.conftest import save
 
 from shoal.host import Host
 
-KILLS, ROUNDS, WORK = {False: 20, True: 1}, {False: 5, True: 1}, {False: 100, True: 5}
+KILLS, ROUNDS, WORK = {False: 20, True: 1}, {False: 3, True: 1}, {False: 300, True: 5}
 
 
 def main() -> None:
