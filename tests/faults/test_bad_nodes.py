@@ -90,15 +90,16 @@ def test_a_worker_that_the_memory_monitor_ends_costs_nothing(
 def test_a_store_that_answers_with_errors_is_tried_through(
     bench: Bench, nodes: Nodes, undisturbed: dict[str, pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A third of all requests of the run fails; one part file can't be written for as long as its client tries."""
-    refused: dict[str, int] = {}
+    """A fifth of all requests of the run fails; one part file can't be written for longer than its client tries."""
+    refused: list[str] = []
     dice = random.Random(0)
 
     def behave(method: str, path: str) -> str:
-        if method == "PUT" and "/rows/" in path and not (refused and path not in refused):
-            refused[path] = refused.get(path, 0) + 1
-            return "500" if refused[path] <= OUTAGE else "pass"
-        return "500" if dice.random() < 0.33 else "pass"
+        name = path.partition("?")[0]
+        if method in ("PUT", "POST") and "/rows/embed" in name and name in (refused or [name]) and len(refused) < OUTAGE:
+            refused.append(name)
+            return "500"
+        return "500" if dice.random() < 0.2 else "pass"
 
     with serve(monkeypatch, "faults") as bucket:
         endpoint = unquote(re.search(r"endpoint_override=([^&]+)", bucket.query)[1])  # type: ignore[index]
@@ -107,7 +108,7 @@ def test_a_store_that_answers_with_errors_is_tried_through(
             run = bench.go(out=f"s3://faults/out?{proxy.query}")
             proxy.behave = lambda method, path: "pass"
             same(run, undisturbed)
-    assert len(refused) == 1
+    assert len(refused) == OUTAGE
     assert run.record.step("embed").faults["storage error"] >= 1
 
 

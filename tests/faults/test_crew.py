@@ -76,7 +76,11 @@ class Loading(Counting):
 
 
 def crew(
-    job: Counting, told: Happened, rows: int, place: Placement | None = None, say: Callable[[str], None] = lambda message: None
+    job: Counting,
+    told: Happened,
+    rows: int,
+    place: Placement | None = None,
+    say: Callable[[str], None] = lambda message: None,
 ) -> Crew:
     import ray
 

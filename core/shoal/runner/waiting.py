@@ -74,6 +74,6 @@ class WaitingRoom:
         elif not self._setup_said and now - self._setup_since >= self.patience.setup:
             self._setup_said = True
             self.say(
-                f"workers have been setting up their stages for {self.patience.setup:g} s, and none is ready: large weights take "
-                "their time; if it never ends, stop it with Ctrl-C (what was computed is kept) and look into the workers' logs"
+                f"workers have been setting up their stages for {self.patience.setup:g} s, and none is ready: large weights "
+                "take their time; if it never ends, press Ctrl-C (what was computed is kept) and look into the workers' logs"
             )
