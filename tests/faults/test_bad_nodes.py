@@ -20,8 +20,8 @@ from tests.shaky_s3 import shaky
 from .cluster import LENGTHY, PHOTOS, At, Bench, Nodes, same
 from .stages import GREEDY, HOGGED
 
-OUTAGE = 15
-"""Times that a request fails: more than its client tries."""
+OUTAGE = 40
+"""Times that a request fails: more than the 31 that its client tries within 7 s."""
 
 FULL = '''
 """On this node every file of the store is on a full disk: the write itself fails with ENOSPC, as the system says it."""
