@@ -9,22 +9,31 @@ import errno
 import os
 import re
 import stat as modes
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, unquote
 
 import pyarrow.fs as pafs
 
-from shoal.errors import ImageError, UsageError
+from shoal.errors import ImageError, StoreError, UsageError
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _SAFE = "/!$&'()*+,;=:@~"
+_REFUSED = re.compile(r"NO_SUCH_BUCKET|ACCESS_DENIED|PERMISSION_DENIED|HTTP status 403")
+"""How object stores say no. All else that they raise, but that there is no such object, means that they don't answer."""
+
+Answer = TypeVar("Answer")
 
 
 class Unreadable(ImageError):  # noqa: N818  (named like its base)
     """A file that can't be read now: vanished, no permission, a folder, too large. It may be readable another time."""
+
+
+class Unseen(Unreadable):
+    """A file that is not there, or that nobody here may read: so look all files where their mount or their keys lack."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +91,11 @@ def read_bytes(path: str, max_bytes: int | None = None) -> bytes:
 
     Raises:
         Unreadable: (an `ImageError`) it does not exist, can't be read, is no file, or is larger.
+        StoreError: its disk or object store does not answer, which says nothing of the file.
     """
-    try:
-        return _read_local(_local(path), path, max_bytes) if is_local(path) else _read_remote(path, max_bytes)
-    except (OSError, ValueError) as error:
-        raise Unreadable(sentence(path, error)) from error
+    if is_local(path):
+        return _ask(path, lambda: _read_local(_local(path), path, max_bytes))
+    return _ask(path, lambda: _read_remote(path, max_bytes))
 
 
 def stat(path: str) -> Entry:
@@ -94,16 +103,9 @@ def stat(path: str) -> Entry:
 
     Raises:
         Unreadable: it can't be looked at.
+        StoreError: its disk or object store does not answer.
     """
-    try:
-        if is_local(path):
-            return _entry(path, os.stat(_local(path)))
-        filesystem, key = remote(path)
-        return _info(path, filesystem.get_file_info(key))
-    except (FileNotFoundError, NotADirectoryError):
-        return Entry(path, "missing")
-    except (OSError, ValueError) as error:
-        raise Unreadable(sentence(path, error)) from error
+    return _ask(path, lambda: _look(path))
 
 
 def list_folder(folder: str) -> list[Entry]:
@@ -196,6 +198,61 @@ def _filesystem(scheme: str, bucket: str, query: str) -> tuple[pafs.FileSystem, 
             f"{scheme}://{bucket} can't be opened: {_short(error)}; use a folder, file://, s3://, gs://, abfs:// or hdfs://"
         ) from error
     return filesystem, base.strip("/")
+
+
+def _ask(path: str, ask: Callable[[], Answer]) -> Answer:
+    """Return what is answered about a file, and tell a file that can't be read from a store that is out of order.
+
+    A failure that is no plain no may be the file's or its store's. Where the store answers nothing about the place around
+    the file either, it is the store's. Where it does, it may have begun to a moment ago: the file is asked for once more.
+    """
+    try:
+        return ask()
+    except (OSError, ValueError) as error:
+        if _is_answer(error):
+            raise _unreadable(path, error) from error
+        if not _answers_around(path):
+            raise StoreError(f"{sentence(path, error)}, nor does its store answer; the same command goes on") from error
+    try:
+        return ask()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _answers_around(path: str) -> bool:
+    try:
+        if is_local(path):
+            os.stat(parent(path))
+        else:
+            filesystem, key = remote(path)
+            filesystem.get_file_info(key.partition("/")[0] or "/")  # the bucket: no single object has to do with it
+    except OSError as error:
+        return _is_answer(error)
+    return True
+
+
+def _is_answer(error: Exception) -> bool:
+    of_path = getattr(error, "errno", None) in (errno.ELOOP, errno.ENAMETOOLONG)
+    return of_path or isinstance(error, ValueError | IsADirectoryError) or _is_refusal(error)
+
+
+def _is_refusal(error: Exception) -> bool:
+    known = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+    return known or bool(_REFUSED.search(str(error)))
+
+
+def _unreadable(path: str, error: Exception) -> Unreadable:
+    return (Unseen if _is_refusal(error) else Unreadable)(sentence(path, error))
+
+
+def _look(path: str) -> Entry:
+    try:
+        if is_local(path):
+            return _entry(path, os.stat(_local(path)))
+        filesystem, key = remote(path)
+        return _info(path, filesystem.get_file_info(key))
+    except (FileNotFoundError, NotADirectoryError):
+        return Entry(path, "missing")
 
 
 def _read_local(path: str, name: str, max_bytes: int | None) -> bytes:

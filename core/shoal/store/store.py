@@ -1,6 +1,6 @@
 """The folder that holds everything of a set: stage rows, stage tables, the index and the runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,7 +56,7 @@ class Store:
             raise UsageError(f"{where} can't be reached ({reason}); is the place right, and are you let in?") from error
         if found != FORMAT:
             raise StoreError(f"{where} has store format {found}, and this shoal reads {FORMAT}; choose another --out")
-        return cls(folder)
+        return cls(folder if folder.local is None else replace(folder, marker=folder.place(MARKER)))
 
     @property
     def index(self) -> Folder:
