@@ -98,9 +98,11 @@ def numbers(receipts: Iterator[pa.Table]) -> list[int]:
 
 def test_memory_that_runs_out_halves_chunks_and_takes_workers_away(nodes: Nodes) -> None:
     told = Happened()
-    found = numbers(crew(Counting(holds=3), told, 32).run(chunks(32, 8)))
-    assert found == list(range(32))
-    assert told.faults == {"out of memory": 4 + 8}, "chunks of 8, then of 4, do not fit; those of 2 do"
+    found = numbers(crew(Counting(holds=3), told, 160).run(chunks(160, 8)))
+    assert found == list(range(160))
+    assert told.faults["out of memory"] <= 48, (
+        "chunks of 8, then of 4, do not fit; those of 2 do, and later ones are cut first"
+    )
 
 
 def test_an_image_that_fits_nowhere_is_rejected(nodes: Nodes) -> None:

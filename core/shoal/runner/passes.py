@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -130,6 +130,7 @@ def _one_pass(
     began, told = perf_counter(), Happened()
     if todo:
         gpu, cpus = executor.has_gpu(place), max(1, int(place.cpus))
+        place = replace(place, gpus=place.gpus if gpu else 0.0)
         decoders = int(executor.size(place).cpus) if gpu else 1
         tasks = tuple(entry.task for entry in todo)
         job = MapJob(tasks, options.limits, gpu, cpus, decoders, _landmarks(state, tasks))
