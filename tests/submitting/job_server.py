@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serving() -> Iterator[JobServer]:
     """Serve on a port of its own."""
     with JobServer() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield server

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import parse_qs
 
 from shoal.errors import UsageError
 from shoal.host import Host
@@ -17,7 +18,7 @@ from shoal.pipeline import load
 from shoal.pipeline.plan import plan
 from shoal.pipeline.recipes import ENDINGS, locate
 from shoal.presets import with_preset
-from shoal.sources import absolute, is_local
+from shoal.sources import SECRET, absolute, is_local
 from shoal.submitting.cluster import Cluster
 from shoal.submitting.packing import NAME, Wheel, own_wheel, plugin_wheel
 from shoal.submitting.places import reachable
@@ -131,7 +132,8 @@ def _plugins(named: Sequence[str]) -> tuple[list[Path], list[str]]:
     for text in named:
         path = Path(text).expanduser()
         if "://" in text:
-            if re.search(r"://(?!git@)[^/@\s]+@", text):
+            options = parse_qs(text.partition("?")[2].partition("#")[0], keep_blank_values=True)
+            if re.search(r"://(?!git@)[^/@\s]+@", text) or any(map(SECRET.search, options)):
                 raise UsageError("--plugin holds a login, and Ray shows requirements to whoever may list jobs; name a wheel")
             requirements.append(text)
         elif text.endswith(".whl") or "/" in text or path.is_dir():
