@@ -18,7 +18,7 @@ from shoal.pipeline import load
 from shoal.pipeline.plan import plan
 from shoal.pipeline.recipes import ENDINGS, locate
 from shoal.presets import with_preset
-from shoal.sources import SECRET, absolute, is_local
+from shoal.sources import SECRET, absolute, is_local, secret_in
 from shoal.submitting.cluster import Cluster
 from shoal.submitting.packing import NAME, Wheel, own_wheel, plugin_wheel
 from shoal.submitting.places import reachable
@@ -72,6 +72,7 @@ def submit(cluster: Cluster, wanted: Submission, hear: Callable[[str], None] = l
     """
     images = reachable(wanted.images, "IMAGES", cluster.address, wanted.shared)
     out = reachable(wanted.out, "--out", cluster.address, wanted.shared)
+    _check_overrides(wanted.overrides)
     values = _values(wanted.variables)
     local, requirements = _plugins(wanted.plugins)
     if not wanted.plugins:
@@ -107,6 +108,18 @@ def _check_pipeline(wanted: Submission, address: str) -> None:
             there |= os.path.isabs(value) and not os.path.exists(value)
     if not there:
         plan(pipeline)
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse credentials in the addresses of options: they would be in the job's command."""
+    for text in overrides:
+        address = re.search(r"[A-Za-z][A-Za-z0-9+.-]+://.*", text)
+        secret = secret_in(address[0]) if address else ""
+        if secret:
+            raise UsageError(
+                f"--set {text.partition('=')[0]} holds {secret}, and a job's command is shown to everybody who sees the "
+                "cluster; give secrets to the cluster"
+            )
 
 
 def _values(names: Sequence[str]) -> dict[str, str]:
