@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 import pyarrow.fs as pafs
 
@@ -26,6 +26,9 @@ _REFUSED = re.compile(r"NO_SUCH_BUCKET|ACCESS_DENIED|PERMISSION_DENIED|HTTP stat
 """How object stores say no. All else that they raise, but that there is no such object, means that they don't answer."""
 
 Answer = TypeVar("Answer")
+
+SECRET = re.compile(r"access_?key|secret|token|password|credential(?!_kind)|^sig$", re.IGNORECASE)
+"""Options of a URI that hold secrets; `sig` signs an address of Azure."""
 
 
 class Unreadable(ImageError):  # noqa: N818  (named like its base)
@@ -57,6 +60,43 @@ def is_local(place: str) -> bool:
     """Tell whether a place is on this machine's file system: a path or a `file://` URI."""
     scheme = _URI.match(place)
     return scheme is None or scheme[1].lower() == "file"
+
+
+def secret_in(place: str) -> str:
+    """Return what a URI holds that must not be written down, in words without it; empty where nothing is, or on a disk."""
+    if is_local(place):
+        return ""
+    head, _, options = place.partition("?")
+    query = parse_qs(options, keep_blank_values=True)
+    named = next((name for name in query if SECRET.search(name)), "")
+    if named:
+        return named
+    return "a login before the @" if any(map(_has_login, (head, *query.get("endpoint_override", [])))) else ""
+
+
+def refuse_credentials(place: str, what: str) -> None:
+    """Refuse a place that holds credentials: it is kept with the run, in tables, records and MLflow.
+
+    Args:
+        place: path or URI.
+        what: the place, for the message, which does not repeat it.
+
+    Raises:
+        UsageError: it does.
+    """
+    secret = secret_in(place)
+    if secret:
+        raise UsageError(
+            f"{what} must hold no credentials, and holds {secret}: it is kept in tables and records; set them in the "
+            "environment (AWS_ACCESS_KEY_ID, ...)"
+        )
+
+
+def _has_login(uri: str) -> bool:
+    """Tell whether a URI has a password before its host, or a key before its bucket."""
+    scheme, _, rest = uri.rpartition("://")
+    login, at, _ = rest.partition("/")[0].rpartition("@")
+    return bool(at) and (":" in login or scheme.lower() in ("s3", "gs", "gcs"))
 
 
 def absolute(place: str) -> str:
@@ -166,10 +206,6 @@ def remote(place: str) -> tuple[pafs.FileSystem, str]:
         raise UsageError(f"{place} is no URI; write for instance s3://bucket/folder")
     path, _, query = scheme[2].partition("?")
     bucket, _, key = path.partition("/")
-    if "@" in bucket and scheme[1].lower() in ("s3", "gs", "gcs"):
-        raise UsageError(
-            f"a {scheme[1]}:// URI must hold no credentials; set them in the environment (AWS_ACCESS_KEY_ID, ...)"
-        )
     filesystem, base = _filesystem(scheme[1].lower(), bucket, query)
     return filesystem, f"{base}/{unquote(key)}".strip("/") if base else f"/{unquote(key)}"
 
@@ -191,6 +227,7 @@ def _place(place: str) -> tuple[pafs.FileSystem, str]:
 @lru_cache(maxsize=32)
 def _filesystem(scheme: str, bucket: str, query: str) -> tuple[pafs.FileSystem, str]:
     uri = f"{scheme}://{bucket}" + (f"?{query}" if query else "")
+    refuse_credentials(uri, f"a {scheme}:// URI")
     try:
         filesystem, base = pafs.FileSystem.from_uri(uri)
     except (OSError, ValueError, NotImplementedError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shoal.errors import StoreError, UsageError
+from shoal.sources import refuse_credentials
 from shoal.store.files import Folder
 from shoal.store.rows import RowStore
 from shoal.store.tables import TableStore
@@ -39,6 +40,7 @@ class Store:
             UsageError: there is no store and `create` is off, the folder holds other things, or it can't be reached.
             StoreError: the store has a format that this version does not read.
         """
+        refuse_credentials(str(where), "--out")
         text = str(where).removeprefix("file://").rstrip("/") or "/"
         if "://" in text:
             base, question, query = text.partition("?")
