@@ -17,11 +17,12 @@ ENV PATH=/opt/venv/bin:${PATH}
 WORKDIR /src
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
-# Dependencies first: they change less often than the code, and make the layer that nodes fetch once.
+# Dependencies first: they change less often than the code, and make the layer that nodes fetch once. Of the index of torch comes
+# nothing but torch: of what torch needs it holds other versions than the constraints name.
 COPY pyproject.toml constraints.txt ./
 # hadolint ignore=DL3013
-RUN if [[ -n "${TORCH_INDEX}" ]]; then pip install --index-url "${TORCH_INDEX}" torch torchvision; fi \
- && python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *(r for e in sys.argv[1].split(",") if e for r in p["optional-dependencies"][e]), sep="\n")' "${EXTRAS}" > wanted.txt \
+RUN python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], *(r for e in sys.argv[1].split(",") if e for r in p["optional-dependencies"][e]), sep="\n")' "${EXTRAS}" > wanted.txt \
+ && if [[ -n "${TORCH_INDEX}" ]]; then pip install --no-deps --index-url "${TORCH_INDEX}" torch torchvision && printf 'torch\ntorchvision\n' >> wanted.txt; fi \
  && pip install --requirement wanted.txt
 
 COPY README.md LICENSE ./

@@ -22,11 +22,51 @@ Doc = dict[str, Any]
 NEEDED: Doc = {"image": {"repository": "registry.example.com/shoal"}, "ray": {"auth": {"existingSecret": "shoal-ray"}}}
 """The two values that have no default."""
 
+PLACED: Doc = {
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}]
+            }
+        }
+    },
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 1,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"team": "vision"}},
+        }
+    ],
+    "priorityClassName": "batch",
+    "podLabels": {"cost": "curation"},
+    "podAnnotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+}
+"""What every pod may be told of where it goes and what it is labelled with."""
+
+QUEUE: Doc = {"kueue.x-k8s.io/queue-name": "gpus"}
+
 EVERYTHING: Doc = {
-    "job": {"enabled": True, "images": "s3://b/photos", "out": "s3://b/out"},
+    "job": {"enabled": True, "images": "s3://b/photos", "out": "s3://b/out", "submitter": {**PLACED}, "labels": QUEUE},
+    "cluster": {"labels": QUEUE},
     "env": {"OMP_NUM_THREADS": 1},
     "secretEnv": {"OPENAI_API_KEY": {"secret": "keys", "key": "openai"}},
-    "ray": {"workers": {"spot": True}, "autoscaling": {"enabled": True}, "spot": {"nodeSelector": {"spot": "yes"}}},
+    "certificates": {"configMap": "authorities"},
+    "podLabels": {"team": "vision"},
+    "podAnnotations": {"sidecar.istio.io/inject": "false"},
+    "ray": {
+        "head": {**PLACED},
+        "workers": {**PLACED, "spot": True},
+        "gpuPools": {"a100": {**PLACED}},
+        "autoscaling": {"enabled": True},
+        "spot": {"nodeSelector": {"spot": "yes"}},
+    },
+    "backend": {
+        **PLACED,
+        "env": {"HTTPS_PROXY": "http://proxy.internal:3128"},
+        "secretEnv": {"CLIP_API_KEY": {"secret": "backend-keys", "key": "clip"}},
+        "egress": [{"cidrs": ["10.8.8.8/32"], "ports": [3128]}],
+    },
     "networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1/32"]}},
 }
 """What the example of an air-gapped cluster leaves off."""
@@ -34,11 +74,15 @@ EVERYTHING: Doc = {
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod that the chart leads to: its labels and its spec, by whatever resource makes it."""
+    """A pod that the chart leads to: its metadata and its spec, by whatever resource makes it."""
 
     name: str
-    labels: dict[str, str]
+    metadata: Doc
     spec: Doc
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.metadata["labels"])
 
     @property
     def component(self) -> str:
@@ -84,9 +128,9 @@ def notes(values: Doc) -> str:
 
 
 @cache
-def render(values: str, *files: str) -> list[Doc]:
+def render(values: str, *files: str, chart: str = str(CHART)) -> list[Doc]:
     """Return the resources that Helm makes of files of values and a JSON text that counts more."""
-    done = _helm("template", "rel", str(CHART), values, *files)
+    done = _helm("template", "rel", chart, values, *files)
     assert not done.returncode, done.stderr
     return [doc for doc in yaml.load_all(done.stdout, yaml.CSafeLoader) if doc]
 
@@ -112,6 +156,12 @@ def of_kind(docs: list[Doc], kind: str) -> list[Doc]:
     return [doc for doc in docs if doc["kind"] == kind]
 
 
+def config(docs: list[Doc], suffix: str) -> dict[str, str]:
+    """Return the files of a ConfigMap by the end of its name: recipes, groups."""
+    (found,) = (doc["data"] for doc in of_kind(docs, "ConfigMap") if doc["metadata"]["name"].endswith(f"-{suffix}"))
+    return dict(found)
+
+
 def cluster_specs(docs: list[Doc]) -> list[Doc]:
     """Return the specs of Ray clusters: of those that stay and of those that a job brings."""
     own = [doc["spec"]["rayClusterSpec"] for doc in of_kind(docs, "RayJob") if "rayClusterSpec" in doc["spec"]]
@@ -131,7 +181,7 @@ def pods(docs: list[Doc]) -> Iterator[Pod]:
 
 
 def _pod(name: str, template: Doc) -> Pod:
-    return Pod(name, template["metadata"]["labels"], template["spec"])
+    return Pod(name, template["metadata"], template["spec"])
 
 
 def pod(docs: list[Doc], name: str) -> Pod:

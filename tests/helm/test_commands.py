@@ -20,7 +20,7 @@ from shoal.pipeline import parse, recipes
 from shoal_ls import client
 from shoal_ls.service import app, auth, pictures, serving
 from shoal_plugins.track import mlflow
-from tests.helm.chart import CHART, EXAMPLES, ROOT, Doc, cluster_specs, example, notes, of_kind, plain, pod, whole
+from tests.helm.chart import CHART, EXAMPLES, ROOT, Doc, cluster_specs, config, example, notes, of_kind, plain, pod, whole
 
 JOB = {"enabled": True, "images": "s3://b/photos", "out": "s3://b/out"}
 SCHEMA: Doc = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -60,9 +60,8 @@ def test_the_default_recipe_is_one() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_recipes_of_examples_are_pipelines(name: str) -> None:
-    for config in of_kind(example(name), "ConfigMap"):
-        for file, text in config["data"].items():
-            assert parse(text, Host(allow=()), where=file).steps
+    for file, text in config(example(name), "recipes").items():
+        assert parse(text, Host(allow=()), where=file).steps
 
 
 WORD = re.compile(SCHEMA["properties"]["job"]["properties"]["options"]["items"]["pattern"])

@@ -114,3 +114,60 @@ def test_what_is_copied_is_enough_for_the_wheel(tmp_path: Path) -> None:
         "shoal_ls/__init__.py",
         "shoal/recipes/quickstart.yaml",
     } <= names
+
+
+@pytest.mark.slow
+def test_torch_comes_from_its_own_index_and_what_it_needs_from_the_usual_one(tmp_path: Path) -> None:
+    """The index of torch holds its dependencies too, in other versions than the pins: `lib` here."""
+    own, usual = tmp_path / "own", tmp_path / "usual"
+    for index, name, version, needs in (
+        (own, "torch", "9.0+cpu", "lib"),
+        (own, "torchvision", "9.1+cpu", "torch"),
+        (own, "lib", "1.0", ""),
+        (usual, "torch", "9.0", "lib"),
+        (usual, "torchvision", "9.1", "torch"),
+        (usual, "lib", "2.0", ""),
+        (usual, "core", "3.0", ""),
+    ):
+        _wheel(index / name, name, version, needs)
+    (tmp_path / "constraints.txt").write_text("torch==9.0\ntorchvision==9.1\nlib==2.0\ncore==3.0\n", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["core"]\n[project.optional-dependencies]\nmodels = ["torch>=9"]\n', encoding="utf-8"
+    )
+    assert _installed(tmp_path, own, usual) == {"core-3.0", "lib-2.0", "torch-9.0+cpu", "torchvision-9.1+cpu"}
+
+
+def _wheel(folder: Path, name: str, version: str, needs: str) -> None:
+    """Write a wheel of nothing but its metadata, and the page by which pip finds it."""
+    folder.mkdir(parents=True)
+    told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (f"Requires-Dist: {needs}\n" if needs else "")
+    file, info = f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / file, "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", told)
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    (folder / "index.html").write_text(f'<a href="{file.replace("+", "%2B")}">{file}</a>', encoding="utf-8")
+
+
+def _installed(folder: Path, own: Path, usual: Path) -> set[str]:
+    """Take the Dockerfile's step with these indexes in a fresh environment, and return what is in that."""
+    (line,) = (rest for rest in of("RUN") if "TORCH_INDEX" in rest)
+    home = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True, timeout=60)
+    pip = home / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pip --python "{home}/bin/python" "$@"\n', encoding="utf-8")
+    pip.chmod(0o755)
+    told = {
+        "PATH": f"{home / 'bin'}:/usr/bin:/bin",
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": usual.as_uri(),
+        "PIP_CONSTRAINT": str(folder / "constraints.txt"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "TORCH_INDEX": own.as_uri(),
+        "EXTRAS": "models",
+    }
+    done = subprocess.run(
+        ["/bin/bash", "-c", line], capture_output=True, text=True, check=False, cwd=folder, env=told, timeout=200
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {found.name.removesuffix(".dist-info") for found in home.rglob("*.dist-info")}

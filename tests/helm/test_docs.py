@@ -45,6 +45,7 @@ SECRETS = {
     "database.existingSecret": "shoal-database",
     "backend.auth.existingSecret": "shoal-backend",
     "secretEnv": "keys",
+    "backend.secretEnv": "backend-keys",
 }
 
 

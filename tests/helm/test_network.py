@@ -40,6 +40,7 @@ OUTSIDE: dict[str, Place] = {
     "s3": Place(address="10.20.0.10"),
     "mlflow": Place(address="10.20.0.20"),
     "vault": Place(address="10.9.9.9"),
+    "proxy": Place(address="10.8.8.8"),
     "internet": Place(address="93.184.216.34"),
 }
 
@@ -64,6 +65,7 @@ OPEN = {
     ("backend", "postgres", 5432),
     ("head", "postgres", 5432),
     ("head", "kubernetes", 443),
+    ("backend", "proxy", 3128),
     ("head", "vault", 8200),
     ("cpu", "vault", 8200),
     ("a100", "vault", 8200),
@@ -71,7 +73,7 @@ OPEN = {
     *((name, "mlflow", 443) for name in ("head", "cpu", "a100")),
     *((name, "dns", 53) for name in ("head", "cpu", "a100", "backend", "submitter")),
 }
-PORTS = (22, 53, 443, 5432, 6379, 8080, 8200, 8265, 9090, 10001, 12345, 40000, 52365)
+PORTS = (22, 53, 443, 3128, 5432, 6379, 8080, 8200, 8265, 9090, 10001, 12345, 40000, 52365)
 
 
 def test_what_is_open_is_this_and_nothing_else() -> None:

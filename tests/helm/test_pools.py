@@ -1,6 +1,16 @@
 """Worker groups are what values say of them: GPUs, nodes, spot, images, storage, recipes."""
 
-from tests.helm.chart import Doc, cluster_specs, example, of_kind, plain, pod
+import copy
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shoal.runner.placement import NODE_GROUPS, node_groups
+from tests.helm.chart import CHART, NEEDED, Doc, cluster_specs, config, example, merged, of_kind, plain, pod, render
 
 AMOUNTS = {"requests": {"cpu": "6", "memory": "24Gi"}, "limits": {"cpu": "6", "memory": "24Gi"}}
 TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -50,6 +60,15 @@ def test_a_pool_goes_to_its_nodes() -> None:
     assert (a100.spec["runtimeClassName"], l4.spec.get("runtimeClassName")) == ("nvidia", None)
     assert a100.container["resources"]["limits"]["amd.com/gpu"] == "1"
     assert "nodeSelector" not in pod(docs, "cpu").spec
+
+
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.5gb", "amd.com/gpu"])
+def test_ray_is_told_of_gpus_whatever_their_resource_is_called(resource: str) -> None:
+    """KubeRay and the autoscaler count names that end in `gpu`: of others a pod would have a GPU and Ray none."""
+    docs = plain({"ray": {"gpuPools": {"a": pool(resource=resource)}}})
+    assert groups(docs)["a"]["rayStartParams"]["num-gpus"] == "1"
+    assert "num-gpus" not in groups(docs)["cpu"]["rayStartParams"]
+    assert pod(docs, "a").container["resources"]["limits"][resource] == "1"
 
 
 def test_spot_pools_go_to_spot_nodes_and_ray_is_told() -> None:
@@ -129,19 +148,62 @@ def test_the_autoscaler_alone_says_how_many_pods_there_are() -> None:
     assert groups(plain())["cpu"]["replicas"] == 2
 
 
+AUTOSCALED: Doc = {
+    "ray": {"autoscaling": {"enabled": True}, "gpuPools": {"a": pool(gpus=2), "b": pool(gpus=2), "c": pool(maxReplicas=5)}},
+    "networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1/32"]}},
+}
+
+
+def test_the_driver_is_told_of_nodes_that_may_come(tmp_path: Path) -> None:
+    """With no worker yet it would find no CPU, and refuse each run."""
+    docs = plain(AUTOSCALED)
+    file = tmp_path / "groups.json"
+    file.write_text(config(docs, "groups")["groups.json"], encoding="utf-8")
+    assert node_groups(str(file)) == Counter({(4.0, 0.0): 8, (6.0, 2.0): 6, (6.0, 1.0): 5})
+    head = pod(docs, "head")
+    at = Path(head.env[NODE_GROUPS]["value"])
+    (mount,) = (mount for mount in head.container["volumeMounts"] if mount["mountPath"] == str(at.parent))
+    (volume,) = (volume for volume in head.spec["volumes"] if volume["name"] == mount["name"])
+    assert (volume["configMap"]["name"], at.name) == ("rel-shoal-groups", "groups.json")
+    assert NODE_GROUPS not in pod(docs, "cpu").env
+    assert NODE_GROUPS not in pod(plain(), "head").env
+
+
+def test_more_nodes_at_most_change_no_pod() -> None:
+    """KubeRay makes pods anew for what changes in a spec, but for numbers of replicas."""
+    more = plain({**AUTOSCALED, "ray": {**AUTOSCALED["ray"], "workers": {"maxReplicas": 1000000}}})
+    assert "1000000" in config(more, "groups")["groups.json"]
+    (one,), (other,) = copy.deepcopy([cluster_specs(plain(AUTOSCALED)), cluster_specs(more)])
+    said = [spec["workerGroupSpecs"][0].pop("maxReplicas") for spec in (one, other)]
+    assert said == [8, 1000000]
+    assert one == other
+
+
+def test_a_new_chart_alone_changes_no_pod(tmp_path: Path) -> None:
+    """With its version on pods each upgrade would make the cluster anew, and end the jobs on it."""
+    newer = shutil.copytree(CHART, tmp_path / "shoal")
+    told = yaml.safe_load((newer / "Chart.yaml").read_text(encoding="utf-8"))
+    (newer / "Chart.yaml").write_text(yaml.safe_dump({**told, "version": "9.8.7", "appVersion": "9.8.7"}), encoding="utf-8")
+    values = {"image": {"tag": "mine"}, "backend": {"enabled": True, "out": "/data/o", "auth": {"existingSecret": "a"}}}
+    old, new = plain(values), render(json.dumps(merged(NEEDED, values)), chart=str(newer))
+    assert cluster_specs(old) == cluster_specs(new)
+    (one,), (other,) = of_kind(old, "Deployment"), of_kind(new, "Deployment")
+    assert one["spec"] == other["spec"]
+    assert other["metadata"]["labels"]["helm.sh/chart"] == "shoal-9.8.7"
+
+
 def test_recipes_lie_where_the_job_looks() -> None:
     docs = example("gpu-pool")
-    (recipes,) = of_kind(docs, "ConfigMap")
     (job,) = of_kind(docs, "RayJob")
     file = job["spec"]["entrypoint"].split()[2]
     assert file == "/etc/shoal/recipes/captions.yaml"
-    assert file.rpartition("/")[2] in recipes["data"]
+    assert file.rpartition("/")[2] in config(docs, "recipes")
     for name in ("head", "cpu", "l4"):
         found = pod(docs, name)
         (mount,) = (mount for mount in found.container["volumeMounts"] if mount["name"] == "recipes")
         (volume,) = (volume for volume in found.spec["volumes"] if volume["name"] == "recipes")
         assert (mount["mountPath"], mount["readOnly"]) == ("/etc/shoal/recipes", True)
-        assert volume["configMap"]["name"] == recipes["metadata"]["name"]
+        assert volume["configMap"]["name"] == "rel-shoal-recipes"
 
 
 def test_volumes_are_where_the_program_runs_and_the_backend_too() -> None:

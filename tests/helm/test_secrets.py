@@ -16,7 +16,7 @@ GIVEN = {
     "cpu": TOKEN | S3 | MLFLOW | OWN,
     "a100": TOKEN | S3 | MLFLOW | OWN,
     "submitter": TOKEN,
-    "backend": S3 | REVIEW,
+    "backend": S3 | REVIEW | {"CLIP_API_KEY"},
 }
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDEN|_DATABASE$|_USER(NAME)?$")
 

@@ -33,6 +33,28 @@ CASES: dict[str, tuple[Doc, str]] = {
         {"ray": {"gpuPools": {"a": {**POOL, "resource": "google.com/tpu"}}}},
         "/ray/gpuPools/a/resource",
     ),
+    "several parts of GPUs": (
+        {"ray": {"gpuPools": {"a": {**POOL, "gpus": 2, "resource": "nvidia.com/mig-1g.5gb"}}}},
+        "ray.gpuPools.a: a program sees one part of a GPU",
+    ),
+    "no pod that lends a CPU": ({"ray": {"workers": {"replicas": 0}}}, "no pool has a pod, and the head lends jobs no CPU"),
+    "a label of KubeRay's": ({"podLabels": {"ray.io/cluster": "a"}}, "ray.io/cluster"),
+    "a label of the chart's": (
+        {"ray": {"head": {"podLabels": {"app.kubernetes.io/component": "a"}}}},
+        "app.kubernetes.io/component",
+    ),
+    "an affinity that is none": ({"job": {"submitter": {"affinity": {"nodes": {}}}}}, "'nodes' not allowed"),
+    "a spread over nothing": (
+        {
+            "backend": {
+                "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
+            }
+        },
+        "labelSelector",
+    ),
+    "a number that would be rounded": ({"env": {"ID": 12345678901234567890}}, "/env/ID"),
+    "a deadline that no API takes": ({"job": {"activeDeadlineSeconds": 3000000000}}, "/job/activeDeadlineSeconds"),
+    "a secret of the backend among variables": ({"backend": {"env": {"CLIP_TOKEN": "x"}}}, "CLIP_TOKEN"),
     "a shell's letters": ({"job": {"options": ["--set", "a.b=$(id)"]}}, "/job/options/1"),
     "a command of one's own": ({"job": {"command": "organize"}}, "/job/command"),
     "credentials in a store": ({"job": {"out": "s3://user:key@bucket/out"}}, "/job/out"),
@@ -128,7 +150,10 @@ def test_policies_are_not_asked_for_where_there_are_none() -> None:
     assert not [doc for doc in plain(values) if doc["kind"] == "NetworkPolicy"]
 
 
-TABLES_OF_THE_USER = {"env", "secretEnv", "recipes", "gpuPools", "nodeSelector", "annotations", "labels", "podLabels"}
+TABLES_OF_THE_USER = {
+    *("env", "secretEnv", "recipes", "gpuPools", "nodeSelector", "affinity"),
+    *("annotations", "labels", "podLabels", "podAnnotations"),
+}
 
 
 def _paths(values: Doc, path: str = "") -> list[str]:

@@ -1,11 +1,15 @@
 """Planning of workers: whole on one node, GPUs fed, and never more than fits."""
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import UsageError
-from shoal.runner.placement import Node, Placement, alive, decoders, holds, room, shape, worth
+from shoal.runner.placement import NODE_GROUPS, Node, Placement, alive, coming, decoders, holds, room, shape, worth
 
 NODES = st.lists(
     st.builds(Node, st.just("n"), st.just("n"), cpus=st.integers(0, 64).map(float), gpus=st.integers(0, 8).map(float)),
@@ -83,3 +87,31 @@ def test_workers_grow_with_the_work() -> None:
 def test_dead_nodes_do_not_count() -> None:
     seen = {"NodeID": "ab12cd34", "NodeManagerHostname": "h", "Alive": True, "Resources": {"CPU": 2.0}}
     assert alive([seen, {**seen, "Alive": False}]) == [Node("ab12cd34", "h/ab12cd", 2.0, 0.0)]
+
+
+@given(NODES, st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 2)), st.integers(0, 5), max_size=4))
+def test_no_more_nodes_come_than_their_groups_allow(there: list[Node], most: dict[tuple[int, int], int]) -> None:
+    sizes = Counter({(float(cpus), float(gpus)): count for (cpus, gpus), count in most.items()})
+    found = coming(there, sizes)
+    assert len({entry.id for entry in found} | {entry.id for entry in there}) == len(found) + len(
+        {entry.id for entry in there}
+    )
+    for size in {(entry.cpus, entry.gpus) for entry in found} | sizes.keys():
+        have = sum((entry.cpus, entry.gpus) == size for entry in there)
+        assert sum((entry.cpus, entry.gpus) == size for entry in found) == max(sizes[size] - have, 0)
+
+
+def test_nodes_that_an_autoscaler_may_start_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = {"NodeID": "ab12cd34", "NodeManagerHostname": "h", "Alive": True, "Resources": {"memory": 1.0}}
+    with pytest.raises(UsageError, match="do not fit the cluster's 0 CPUs"):
+        shape(alive([head]), Placement())
+    file = tmp_path / "groups.json"
+    file.write_text(json.dumps([{"cpus": 4, "gpus": 0, "most": 2}, {"cpus": 8, "gpus": 1, "most": 3}]), encoding="utf-8")
+    monkeypatch.setenv(NODE_GROUPS, str(file))
+    assert shape(alive([head]), Placement()).workers == 2 * 4 + 3 * 8
+    assert shape(alive([head]), Placement(gpus=1)).workers == 3
+    one = {**head, "NodeID": "ef", "Resources": {"CPU": 8.0, "GPU": 1.0}}
+    assert shape(alive([head, one]), Placement(gpus=1)).workers == 3, "one of them has come"
+    file.write_text("{}[", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"SHOAL_NODE_GROUPS=.* names no file of node groups"):
+        alive([head])

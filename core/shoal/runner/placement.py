@@ -1,8 +1,12 @@
 """Plans how many workers a pass gets and how large each is; a worker lies whole on one node, so nodes are counted singly."""
 
+import json
 import math
+import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from shoal.errors import UsageError
 
@@ -14,6 +18,10 @@ WORKER_SECONDS = 10.0
 
 MOST_DECODERS = 16
 """CPUs that one GPU worker takes at most to decode for its GPU."""
+
+NODE_GROUPS = "SHOAL_NODE_GROUPS"
+"""Names a file of the nodes that an autoscaler may start: `[{"cpus": 4, "gpus": 0, "most": 8}]`. The chart writes it.
+Ray tells a program only of nodes that are there (nothing of open-source Ray reports groups to `get_cluster_config`)."""
 
 SLACK = 1e-6
 """Ray counts shares of a GPU in decimals: 1 // 0.1 is 9."""
@@ -61,14 +69,47 @@ class Shape:
 
 
 def alive(seen: Iterable[dict[str, object]]) -> list[Node]:
-    """Return the nodes that are alive out of what `ray.nodes()` tells."""
+    """Return the nodes that are alive out of what `ray.nodes()` tells, and those that an autoscaler may start.
+
+    A worker that waits for one of the latter is what the autoscaler starts it for.
+
+    Raises:
+        UsageError: the file that `SHOAL_NODE_GROUPS` names can't be read.
+    """
     found = []
     for node in seen:
         have = node["Resources"]
         if node["Alive"] and isinstance(have, dict):
             name = f"{node['NodeManagerHostname']}/{str(node['NodeID'])[:6]}"
             found.append(Node(str(node["NodeID"]), name, float(have.get("CPU", 0)), float(have.get("GPU", 0))))
-    return found
+    return found + coming(found, node_groups(os.environ.get(NODE_GROUPS, "")))
+
+
+def node_groups(file: str) -> Counter[tuple[float, float]]:
+    """Return how many nodes of each size (CPUs, GPUs) an autoscaler may run; none without a file.
+
+    Raises:
+        UsageError: the file is none of node groups.
+    """
+    sizes: Counter[tuple[float, float]] = Counter()
+    if not file:
+        return sizes
+    try:
+        for group in json.loads(Path(file).read_bytes()):
+            sizes[float(group["cpus"]), float(group["gpus"])] += int(group["most"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{NODE_GROUPS}={file} names no file of node groups ({error!r}); mend or unset it") from error
+    return sizes
+
+
+def coming(there: Iterable[Node], sizes: Counter[tuple[float, float]]) -> list[Node]:
+    """Return the nodes that may still come: of each size as many as there may be, less those that are there."""
+    left = sizes - Counter((node.cpus, node.gpus) for node in there)
+    return [
+        Node(f"to come {cpus:g} {gpus:g} {number}", "a node to come", cpus, gpus)
+        for (cpus, gpus), most in left.items()
+        for number in range(most)
+    ]
 
 
 def room(node: Node, cpus: float, gpus: float) -> int:

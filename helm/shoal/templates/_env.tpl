@@ -2,7 +2,7 @@
 
 {{/* (dict "name" "X" "secret" "my-secret" "key" "token") */}}
 {{- define "shoal.secretEnv" -}}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   valueFrom:
     secretKeyRef:
       name: {{ .secret }}
@@ -22,6 +22,36 @@
   value: "0"
 - name: HOME
   value: /home/shoal
+{{- end -}}
+
+{{/* What the chart sets in a Ray pod: (dict "root" $ "head" true "spot" false). */}}
+{{- define "shoal.env.rayPod" -}}
+{{ include "shoal.env.ray" .root }}
+{{- if .spot }}
+- name: RAY_NODE_MARKET_TYPE
+  value: spot
+{{- end }}
+{{ include "shoal.env.storage" .root }}
+{{ include "shoal.env.models" .root }}
+{{ include "shoal.env.certificates" .root }}
+{{ include "shoal.env.mlflow" .root }}
+{{- if .head }}
+{{ include "shoal.env.review" .root }}
+{{- if .root.Values.ray.autoscaling.enabled }}
+- name: SHOAL_NODE_GROUPS
+  value: /etc/shoal/groups/groups.json
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What the chart sets in the backend. */}}
+{{- define "shoal.env.backend" -}}
+- name: HOME
+  value: /home/shoal
+{{ include "shoal.env.storage" . }}
+{{ include "shoal.env.models" . }}
+{{ include "shoal.env.certificates" . }}
+{{ include "shoal.env.review" . }}
 {{- end -}}
 
 {{- define "shoal.env.storage" -}}
@@ -51,6 +81,16 @@
 {{- with .Values.models.home }}
 - name: HF_HOME
   value: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* OpenSSL's variable is read by Arrow (S3) and httpx (Label Studio, endpoints); requests (MLflow) and boto (its artefacts) have their own. */}}
+{{- define "shoal.env.certificates" -}}
+{{- if .Values.certificates.configMap }}
+{{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "AWS_CA_BUNDLE" }}
+- name: {{ . }}
+  value: /etc/shoal/certificates/ca.crt
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -93,12 +133,22 @@
 {{- end }}
 {{- end -}}
 
+{{/* What the user sets: (dict "env" ... "secretEnv" ...). */}}
 {{- define "shoal.env.own" -}}
-{{- range $name, $value := .Values.env }}
-- name: {{ $name }}
-  value: {{ $value | quote }}
+{{- range $name, $value := .env }}
+- name: {{ $name | quote }}
+  value: {{ include "shoal.text" $value | quote }}
 {{- end }}
-{{- range $name, $at := .Values.secretEnv }}
+{{- range $name, $at := .secretEnv }}
 {{ include "shoal.secretEnv" (dict "name" $name "secret" $at.secret "key" $at.key) }}
 {{- end }}
+{{- end -}}
+
+{{/* A value as text. Helm reads whole numbers of files as decimals, and would write a million as 1e+06. */}}
+{{- define "shoal.text" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq (floor .) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- else -}}
+{{ . }}
+{{- end -}}
 {{- end -}}

@@ -67,21 +67,3 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
-
-{{/* Volumes of the user, by claim; what is mounted where is said beside it. */}}
-{{- define "shoal.claims" -}}
-{{- range .Values.storage.volumes }}
-- name: {{ .name }}
-  persistentVolumeClaim:
-    claimName: {{ .claimName }}
-    readOnly: {{ .readOnly | default false }}
-{{- end }}
-{{- end -}}
-
-{{- define "shoal.claimMounts" -}}
-{{- range .Values.storage.volumes }}
-- name: {{ .name }}
-  mountPath: {{ .mountPath }}
-  readOnly: {{ .readOnly | default false }}
-{{- end }}
-{{- end -}}

@@ -25,7 +25,7 @@
     {{- include "shoal.peers" . | nindent 4 }}
   ports:
     {{- range .ports }}
-    - port: {{ . }}
+    - port: {{ int64 . }}
       protocol: TCP
     {{- end }}
 {{- end }}
@@ -37,9 +37,9 @@
     {{- include "shoal.peers" . | nindent 4 }}
   ports:
     {{- range .ports }}
-    - port: {{ . }}
+    - port: {{ int64 . }}
       protocol: UDP
-    - port: {{ . }}
+    - port: {{ int64 . }}
       protocol: TCP
     {{- end }}
 {{- end }}

@@ -27,12 +27,15 @@ workerGroupSpecs:
 {{- define "shoal.rayWorkers" -}}
 - groupName: {{ .name }}
   {{- if not .root.Values.ray.autoscaling.enabled }}{{/* else the autoscaler owns it */}}
-  replicas: {{ .group.replicas }}
+  replicas: {{ int64 .group.replicas }}
   {{- end }}
-  minReplicas: {{ .group.minReplicas }}
-  maxReplicas: {{ .group.maxReplicas }}
+  minReplicas: {{ int64 .group.minReplicas }}
+  maxReplicas: {{ int64 .group.maxReplicas }}
   rayStartParams:
     metrics-export-port: "8080"
+    {{- with .group.gpus }}
+    num-gpus: {{ int64 . | quote }} # KubeRay counts names that end in gpu, and some of MIG
+    {{- end }}
   template:
     {{- include "shoal.rayPod" (dict "root" .root "component" "ray-worker" "group" .group) | nindent 4 }}
 {{- end -}}
@@ -40,7 +43,7 @@ workerGroupSpecs:
 {{/* The autoscaler alone gets a token for Kubernetes: jobs run beside it, and must not be able to make pods. */}}
 {{- define "shoal.autoscaler" -}}
 version: v2
-idleTimeoutSeconds: {{ .Values.ray.autoscaling.idleTimeoutSeconds }}
+idleTimeoutSeconds: {{ int64 .Values.ray.autoscaling.idleTimeoutSeconds }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 resources:
   {{- toYaml .Values.ray.autoscaling.resources | nindent 2 }}
@@ -94,10 +97,9 @@ volumeMounts:
 {{- $tolerations := concat (.group.tolerations | default list) (ternary $values.ray.spot.tolerations list $spot) -}}
 {{- $scratch := .group.scratch | default "20Gi" -}}
 metadata:
-  labels:
-    {{- include "shoal.labels" . | nindent 4 }}
+  {{- include "shoal.podMetadata" . | nindent 2 }}
 spec:
-  serviceAccountName: {{ include "shoal.fullname" .root }}{{ if $head }}-head{{ end }}
+  serviceAccountName: {{ include (ternary "shoal.headAccount" "shoal.account" $head) .root }}
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 60
   {{- include "shoal.pullSecrets" .root | nindent 2 }}
@@ -106,14 +108,7 @@ spec:
   {{- end }}
   securityContext:
     {{- include "shoal.podSecurityContext" . | nindent 4 }}
-  {{- with $node }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "shoal.scheduling" (merge (dict "nodeSelector" $node "tolerations" $tolerations) .group) | nindent 2 }}
   containers:
     {{- include "shoal.rayContainer" . | nindent 4 }}
   volumes:
@@ -132,11 +127,14 @@ spec:
         sizeLimit: {{ .group.resources.limits.memory }}
     {{- if and $head $values.ray.autoscaling.enabled }}
     {{- include "shoal.autoscalerVolumes" . | nindent 4 }}
+    - name: groups
+      configMap:
+        name: {{ include "shoal.fullname" .root }}-groups
     {{- end }}
     - name: recipes
       configMap:
         name: {{ include "shoal.fullname" .root }}-recipes
-    {{- include "shoal.claims" .root | nindent 4 }}
+    {{- include "shoal.volumes" .root | nindent 4 }}
 {{- end -}}
 
 {{- define "shoal.rayContainer" -}}
@@ -147,18 +145,8 @@ spec:
   securityContext:
     {{- include "shoal.securityContext" . | nindent 4 }}
   env:
-    {{- include "shoal.env.ray" .root | nindent 4 }}
-    {{- if .group.spot }}
-    - name: RAY_NODE_MARKET_TYPE
-      value: spot
-    {{- end }}
-    {{- include "shoal.env.storage" .root | nindent 4 }}
-    {{- include "shoal.env.models" .root | nindent 4 }}
-    {{- include "shoal.env.mlflow" .root | nindent 4 }}
-    {{- if $head }}
-    {{- include "shoal.env.review" .root | nindent 4 }}
-    {{- end }}
-    {{- include "shoal.env.own" .root | nindent 4 }}
+    {{- include "shoal.env.rayPod" (dict "root" .root "head" $head "spot" .group.spot) | nindent 4 }}
+    {{- include "shoal.env.own" (dict "env" .root.Values.env "secretEnv" .root.Values.secretEnv) | nindent 4 }}
   ports:
     {{- if $head }}
     - name: gcs-server
@@ -198,7 +186,12 @@ spec:
     - name: recipes
       mountPath: /etc/shoal/recipes
       readOnly: true
-    {{- include "shoal.claimMounts" .root | nindent 4 }}
+    {{- if and $head .root.Values.ray.autoscaling.enabled }}
+    - name: groups
+      mountPath: /etc/shoal/groups
+      readOnly: true
+    {{- end }}
+    {{- include "shoal.volumeMounts" .root | nindent 4 }}
 {{- end -}}
 
 {{/* Requests and limits with the GPUs: Kubernetes wants them alike, KubeRay reads the limits. */}}
