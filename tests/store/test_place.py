@@ -1,6 +1,9 @@
 """A store is where it was made: a machine without its mount makes none of its own."""
 
+import errno
+import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,3 +51,35 @@ def test_folders_that_lie_in_no_store_are_made(tmp_path: Path) -> None:
     assert folder.names() == []
     folder.write("c", b"c")
     assert folder.names() == ["c"]
+
+
+def test_a_table_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut a part file is whole or not there: one that is empty would end each run that reads it."""
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def sync(handle: int) -> None:
+        assert list(tmp_path.glob("*.parquet")) == []
+        synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    Folder(str(tmp_path)).write_table("t.parquet", TABLE)
+    have = (tmp_path / "t.parquet").stat()
+    assert synced == [(have.st_ino, have.st_size)]
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.ENOSPC, True)])
+def test_what_a_sync_says_counts_where_the_disk_can(
+    number: int, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounts of buckets may have no such call; a network folder that is full may say so only here."""
+
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    folder = Folder(str(tmp_path))
+    with pytest.raises(StoreError, match="is full") if told else nullcontext():
+        folder.write_table("t.parquet", TABLE)
+    assert folder.names() == ([] if told else ["t.parquet"])

@@ -193,7 +193,7 @@ class Folder:
         Vectors are stored plain: dictionaries and statistics of floats cost time and save nothing.
         """
         flat = _flat(table.schema)
-        with self._publish(name) as sink:
+        with self._publish(name, synced=True) as sink:
             pq.write_table(table, sink, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat)
 
     def write_slices(self, name: str, schema: pa.Schema, slices: Iterable[pa.Table]) -> None:
@@ -201,7 +201,7 @@ class Folder:
         flat = _flat(schema)
         try:
             with (
-                self._publish(name) as sink,
+                self._publish(name, synced=True) as sink,
                 pq.ParquetWriter(
                     sink, schema, compression=COMPRESSION, use_dictionary=flat, write_statistics=flat
                 ) as writer,
@@ -250,11 +250,16 @@ class Folder:
         return scratch
 
     @contextmanager
-    def _publish(self, name: str) -> Iterator[Any]:
+    def _publish(self, name: str, synced: bool = False) -> Iterator[Any]:
         """Give a sink; the file gets its name when the sink is whole: by a rename on a disk, by one upload elsewhere.
 
         An object store shows an object when its upload is complete, and nothing before: a writer that is killed leaves
         nothing, and of two that write one name the last one stands, whole.
+
+        Args:
+            name: of the file.
+            synced: whether its bytes are on the disk before it has its name: else it may be empty after a power cut, and
+                a table that is taken for kept is not made again. Costs 3 to 10 ms.
         """
         try:
             if self.local is None:
@@ -268,11 +273,24 @@ class Folder:
             try:
                 with pa.OSFile(str(temporary), "wb") as file:
                     yield file
+                if synced:
+                    _sync(temporary)
                 os.replace(temporary, self.local / name)
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(_explain(error, self.uri)) from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a mount that has no such call
+            raise
+    finally:
+        os.close(handle)
 
 
 class _Carried(Exception):  # noqa: N818  (an error on its way)
