@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that answers 500, or takes half of an upload and waits, when it is told to."""
+"""A proxy before an S3 server that answers with errors, or takes half of an upload and waits, when it is told to."""
 
 import contextlib
 import http.client
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Behaviour = Callable[[str, str], str]
-"""Takes a method and a path; answers `pass`, `500` or `stall`."""
+"""Takes a method and a path; answers `pass`, `stall`, or a status such as `500`."""
 
 
 class Proxy(ThreadingHTTPServer):
@@ -40,8 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self._body()
-        if said == "500":
-            self._answer(500, [], b"<Error><Code>InternalError</Code><Message>out of order</Message></Error>")
+        if said != "pass":
+            self._answer(int(said), [], b"<Error><Code>InternalError</Code><Message>out of order</Message></Error>")
             return
         upstream = http.client.HTTPConnection(self.server.endpoint, timeout=60)
         with contextlib.closing(upstream):

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from shoal import sources
+from shoal import run, sources
 from shoal.errors import ImageError, UsageError
+from shoal.store import Store
 from tests.loopback_s3 import serve
 
 
@@ -125,6 +126,30 @@ def test_other_places_are_refused(place, words):
     with pytest.raises(UsageError, match=words) as caught:
         sources.read_bytes(place)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "s3://AKIA:hunter2@bucket/in", "gs://hunter2@bucket/in", "abfs://:hunter2@account.blob.core.windows.net/c/in",
+        "abfs://c@account/in?sp=r&sig=hunter2", "abfs://c@account/in?client_secret=hunter2",
+        "s3://bucket/in?endpoint_override=http://me:hunter2@minio:9000",
+    ],
+)  # fmt: skip
+def test_credentials_in_a_place_are_never_written_down(place, tmp_path):
+    """Refused before anything is: a run's record, its rows and MLflow hold the place of the images."""
+    for read in (sources.read_bytes, sources.stat, Store.open, lambda where: run("quickstart", where, tmp_path / "out")):
+        with pytest.raises(UsageError, match="must hold no credentials") as caught:
+            read(place)
+        assert "hunter2" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bucket/mail/a@b:c/in", "abfs://c@account/in?credential_kind=cli", "/a?sig=1", "a:b@c"]
+)
+def test_names_that_are_no_secrets_are_let_through(place):
+    assert sources.secret_in(place) == ""
 
 
 def test_object_store(bucket):

@@ -76,8 +76,9 @@ def open(out: str | Path, run: str | None = None, *, host: Host | None = None) -
 
 
 def source_of(images: str | Path) -> str:
-    """Return the place of the images, absolute; one that does not exist leaves no failed run behind."""
+    """Return the place of the images, absolute; one that is wrong leaves no failed run behind, nor its credentials."""
     text = str(images)
+    sources.refuse_credentials(text, "IMAGES")
     place = text if "://" in text else str(Path(text).expanduser().absolute())
     if sources.is_local(place) and sources.stat(place).kind == "missing":
         raise UsageError(f"{text} does not exist; name a folder of images, a file, or a URI such as s3://bucket/folder")

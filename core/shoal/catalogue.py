@@ -334,14 +334,20 @@ def reason(record: RunRecord) -> str:
     return "it was stopped" if record.error == KeyboardInterrupt.__name__ else record.error
 
 
-def runs(store: Store) -> list[RunRecord]:
+def runs(store: Store, most: int | None = None) -> list[RunRecord]:
     """Return the records of the runs of a store, oldest first.
+
+    Args:
+        store: that holds them.
+        most: the last so many alone: runs are named by their times, and a bucket takes requests for each that is read.
 
     Raises:
         StoreError: one is damaged.
     """
-    found = []
-    for name in store.runs.names():
+    found: list[RunRecord] = []
+    for name in reversed(store.runs.names()):
+        if len(found) == most:
+            break
         folder = store.runs / name
         if folder.exists(RECORD):
             try:

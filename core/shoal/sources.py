@@ -9,22 +9,34 @@ import errno
 import os
 import re
 import stat as modes
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote, unquote
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, quote, unquote
 
 import pyarrow.fs as pafs
 
-from shoal.errors import ImageError, UsageError
+from shoal.errors import ImageError, StoreError, UsageError
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _SAFE = "/!$&'()*+,;=:@~"
+_REFUSED = re.compile(r"NO_SUCH_BUCKET|ACCESS_DENIED|PERMISSION_DENIED|HTTP status 403")
+"""How object stores say no. All else that they raise, but that there is no such object, means that they don't answer."""
+
+Answer = TypeVar("Answer")
+
+SECRET = re.compile(r"access_?key|secret|token|password|credential(?!_kind)|^sig$", re.IGNORECASE)
+"""Options of a URI that hold secrets; `sig` signs an address of Azure."""
 
 
 class Unreadable(ImageError):  # noqa: N818  (named like its base)
     """A file that can't be read now: vanished, no permission, a folder, too large. It may be readable another time."""
+
+
+class Unseen(Unreadable):
+    """A file that is not there, or that nobody here may read: so look all files where their mount or their keys lack."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,43 @@ def is_local(place: str) -> bool:
     """Tell whether a place is on this machine's file system: a path or a `file://` URI."""
     scheme = _URI.match(place)
     return scheme is None or scheme[1].lower() == "file"
+
+
+def secret_in(place: str) -> str:
+    """Return what a URI holds that must not be written down, in words without it; empty where nothing is, or on a disk."""
+    if is_local(place):
+        return ""
+    head, _, options = place.partition("?")
+    query = parse_qs(options, keep_blank_values=True)
+    named = next((name for name in query if SECRET.search(name)), "")
+    if named:
+        return named
+    return "a login before the @" if any(map(_has_login, (head, *query.get("endpoint_override", [])))) else ""
+
+
+def refuse_credentials(place: str, what: str) -> None:
+    """Refuse a place that holds credentials: it is kept with the run, in tables, records and MLflow.
+
+    Args:
+        place: path or URI.
+        what: the place, for the message, which does not repeat it.
+
+    Raises:
+        UsageError: it does.
+    """
+    secret = secret_in(place)
+    if secret:
+        raise UsageError(
+            f"{what} must hold no credentials, and holds {secret}: it is kept in tables and records; set them in the "
+            "environment (AWS_ACCESS_KEY_ID, ...)"
+        )
+
+
+def _has_login(uri: str) -> bool:
+    """Tell whether a URI has a password before its host, or a key before its bucket."""
+    scheme, _, rest = uri.rpartition("://")
+    login, at, _ = rest.partition("/")[0].rpartition("@")
+    return bool(at) and (":" in login or scheme.lower() in ("s3", "gs", "gcs"))
 
 
 def absolute(place: str) -> str:
@@ -82,11 +131,11 @@ def read_bytes(path: str, max_bytes: int | None = None) -> bytes:
 
     Raises:
         Unreadable: (an `ImageError`) it does not exist, can't be read, is no file, or is larger.
+        StoreError: its disk or object store does not answer, which says nothing of the file.
     """
-    try:
-        return _read_local(_local(path), path, max_bytes) if is_local(path) else _read_remote(path, max_bytes)
-    except (OSError, ValueError) as error:
-        raise Unreadable(sentence(path, error)) from error
+    if is_local(path):
+        return _ask(path, lambda: _read_local(_local(path), path, max_bytes))
+    return _ask(path, lambda: _read_remote(path, max_bytes))
 
 
 def stat(path: str) -> Entry:
@@ -94,16 +143,9 @@ def stat(path: str) -> Entry:
 
     Raises:
         Unreadable: it can't be looked at.
+        StoreError: its disk or object store does not answer.
     """
-    try:
-        if is_local(path):
-            return _entry(path, os.stat(_local(path)))
-        filesystem, key = remote(path)
-        return _info(path, filesystem.get_file_info(key))
-    except (FileNotFoundError, NotADirectoryError):
-        return Entry(path, "missing")
-    except (OSError, ValueError) as error:
-        raise Unreadable(sentence(path, error)) from error
+    return _ask(path, lambda: _look(path))
 
 
 def list_folder(folder: str) -> list[Entry]:
@@ -164,10 +206,6 @@ def remote(place: str) -> tuple[pafs.FileSystem, str]:
         raise UsageError(f"{place} is no URI; write for instance s3://bucket/folder")
     path, _, query = scheme[2].partition("?")
     bucket, _, key = path.partition("/")
-    if "@" in bucket and scheme[1].lower() in ("s3", "gs", "gcs"):
-        raise UsageError(
-            f"a {scheme[1]}:// URI must hold no credentials; set them in the environment (AWS_ACCESS_KEY_ID, ...)"
-        )
     filesystem, base = _filesystem(scheme[1].lower(), bucket, query)
     return filesystem, f"{base}/{unquote(key)}".strip("/") if base else f"/{unquote(key)}"
 
@@ -189,6 +227,7 @@ def _place(place: str) -> tuple[pafs.FileSystem, str]:
 @lru_cache(maxsize=32)
 def _filesystem(scheme: str, bucket: str, query: str) -> tuple[pafs.FileSystem, str]:
     uri = f"{scheme}://{bucket}" + (f"?{query}" if query else "")
+    refuse_credentials(uri, f"a {scheme}:// URI")
     try:
         filesystem, base = pafs.FileSystem.from_uri(uri)
     except (OSError, ValueError, NotImplementedError) as error:
@@ -196,6 +235,61 @@ def _filesystem(scheme: str, bucket: str, query: str) -> tuple[pafs.FileSystem, 
             f"{scheme}://{bucket} can't be opened: {_short(error)}; use a folder, file://, s3://, gs://, abfs:// or hdfs://"
         ) from error
     return filesystem, base.strip("/")
+
+
+def _ask(path: str, ask: Callable[[], Answer]) -> Answer:
+    """Return what is answered about a file, and tell a file that can't be read from a store that is out of order.
+
+    A failure that is no plain no may be the file's or its store's. Where the store answers nothing about the place around
+    the file either, it is the store's. Where it does, it may have begun to a moment ago: the file is asked for once more.
+    """
+    try:
+        return ask()
+    except (OSError, ValueError) as error:
+        if _is_answer(error):
+            raise _unreadable(path, error) from error
+        if not _answers_around(path):
+            raise StoreError(f"{sentence(path, error)}, nor does its store answer; the same command goes on") from error
+    try:
+        return ask()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _answers_around(path: str) -> bool:
+    try:
+        if is_local(path):
+            os.stat(parent(path))
+        else:
+            filesystem, key = remote(path)
+            filesystem.get_file_info(key.partition("/")[0] or "/")  # the bucket: no single object has to do with it
+    except OSError as error:
+        return _is_answer(error)
+    return True
+
+
+def _is_answer(error: Exception) -> bool:
+    of_path = getattr(error, "errno", None) in (errno.ELOOP, errno.ENAMETOOLONG)
+    return of_path or isinstance(error, ValueError | IsADirectoryError) or _is_refusal(error)
+
+
+def _is_refusal(error: Exception) -> bool:
+    known = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+    return known or bool(_REFUSED.search(str(error)))
+
+
+def _unreadable(path: str, error: Exception) -> Unreadable:
+    return (Unseen if _is_refusal(error) else Unreadable)(sentence(path, error))
+
+
+def _look(path: str) -> Entry:
+    try:
+        if is_local(path):
+            return _entry(path, os.stat(_local(path)))
+        filesystem, key = remote(path)
+        return _info(path, filesystem.get_file_info(key))
+    except (FileNotFoundError, NotADirectoryError):
+        return Entry(path, "missing")
 
 
 def _read_local(path: str, name: str, max_bytes: int | None) -> bytes:

@@ -47,15 +47,16 @@ class Standing:
         return reason(self.record)
 
 
-def standings(store: Store, now: datetime | None = None) -> list[Standing]:
-    """Return how every run of a store stands, the oldest first.
+def standings(store: Store, now: datetime | None = None, most: int | None = None) -> list[Standing]:
+    """Return how the runs of a store stand, the oldest first.
 
     Args:
         store: that holds them.
         now: the time; None takes this machine's.
+        most: the last so many alone; None takes all.
     """
     now = now or datetime.now(UTC)
-    return [_standing(store, record, now) for record in runs(store)]
+    return [_standing(store, record, now) for record in runs(store, most)]
 
 
 def _standing(store: Store, record: RunRecord, now: datetime) -> Standing:

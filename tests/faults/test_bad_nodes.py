@@ -14,14 +14,15 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
+from shoal.records import StepRecord
 from tests.loopback_s3 import serve
 from tests.shaky_s3 import shaky
 
 from .cluster import LENGTHY, PHOTOS, At, Bench, Nodes, same
 from .stages import GREEDY, HOGGED
 
-OUTAGE = 15
-"""Times that a request fails: more than its client tries."""
+OUTAGE = 40
+"""Times that a request fails: more than the 31 that its client tries within 7 s."""
 
 FULL = '''
 """On this node every file of the store is on a full disk: the write itself fails with ENOSPC, as the system says it."""
@@ -43,27 +44,72 @@ pa.OSFile = full
 '''
 
 
+UNMOUNTED = '''
+"""On this node the disk with the photos is not mounted: the system says that none of them exists."""
+import errno
+import os
+
+
+def without(real):
+    def ask(path, *args, **kwargs):
+        if str(path).endswith(".jpg"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return real(path, *args, **kwargs)
+
+    return ask
+
+
+os.open, os.stat = without(os.open), without(os.stat)
+'''
+
+
 @pytest.fixture
-def full_node(nodes: Nodes, tmp_path: Path) -> object:
+def full_node(nodes: Nodes, tmp_path: Path) -> Iterator[Any]:
     """A fourth node in whose processes the disk of the store is full."""
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "sitecustomize.py").write_text(FULL)
-    path = os.pathsep.join([str(tmp_path / "full"), os.environ.get("PYTHONPATH", "")])
-    node = nodes.add(env_vars={"PYTHONPATH": path})
+    with node_that_begins_with(FULL, nodes, tmp_path) as node:
+        yield node
+
+
+@pytest.fixture
+def unmounted_node(nodes: Nodes, tmp_path: Path) -> Iterator[Any]:
+    """A fourth node that does not see the photos."""
+    with node_that_begins_with(UNMOUNTED, nodes, tmp_path) as node:
+        yield node
+
+
+@contextlib.contextmanager
+def node_that_begins_with(code: str, nodes: Nodes, folder: Path) -> Iterator[Any]:
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(code)
+    node = nodes.add(env_vars={"PYTHONPATH": os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])})
     nodes.cluster.wait_for_nodes()
     yield node
     nodes.kill(node)
 
 
+def names(step: StepRecord) -> set[str]:
+    return {name.rpartition("/")[2] for name in step.nodes}
+
+
 def test_a_full_disk_on_one_node_costs_that_node(
-    bench: Bench, nodes: Nodes, full_node: object, undisturbed: dict[str, pa.Table]
+    bench: Bench, nodes: Nodes, full_node: Any, undisturbed: dict[str, pa.Table]
 ) -> None:
     run = bench.go(actors=4)
     same(run, undisturbed)
     step = run.record.step("embed")
     assert step.faults["storage error"] >= 1
-    names = {name.rpartition("/")[2] for name in step.nodes}
-    assert full_node.node_id[:6] not in names, "a chunk came back from the node that can't write"  # type: ignore[attr-defined]
+    assert full_node.node_id[:6] not in names(step), "a chunk came back from the node that can't write"
+
+
+def test_a_node_that_does_not_see_the_photos_rejects_none(
+    bench: Bench, nodes: Nodes, unmounted_node: Any, undisturbed: dict[str, pa.Table]
+) -> None:
+    """It answers sooner than any other, and would take one chunk after the other."""
+    run = bench.go(actors=4)
+    same(run, undisturbed)
+    assert run.record.step("embed").faults["storage error"] >= 1
+    for step in ("index", "embed"):
+        assert unmounted_node.node_id[:6] not in names(run.record.step(step))
 
 
 @pytest.fixture

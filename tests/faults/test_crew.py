@@ -98,9 +98,11 @@ def numbers(receipts: Iterator[pa.Table]) -> list[int]:
 
 def test_memory_that_runs_out_halves_chunks_and_takes_workers_away(nodes: Nodes) -> None:
     told = Happened()
-    found = numbers(crew(Counting(holds=3), told, 32).run(chunks(32, 8)))
-    assert found == list(range(32))
-    assert told.faults == {"out of memory": 4 + 8}, "chunks of 8, then of 4, do not fit; those of 2 do"
+    found = numbers(crew(Counting(holds=3), told, 160).run(chunks(160, 8)))
+    assert found == list(range(160))
+    assert told.faults["out of memory"] <= 48, (
+        "chunks of 8, then of 4, do not fit; those of 2 do, and later ones are cut first"
+    )
 
 
 def test_an_image_that_fits_nowhere_is_rejected(nodes: Nodes) -> None:
@@ -120,7 +122,7 @@ def test_a_row_that_takes_its_node_along_is_given_up(nodes: Nodes) -> None:
         for node in lost:
             nodes.kill(node)
     assert found == [-Taking.row]
-    assert told.faults["worker lost"] == LOSSES
+    assert told.faults["worker lost"] >= LOSSES, "and once more where a worker was being placed on a node that had just gone"
 
 
 def test_a_set_up_that_takes_long_is_told_once(nodes: Nodes) -> None:

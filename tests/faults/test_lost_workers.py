@@ -35,5 +35,5 @@ def test_a_killed_worker_process_costs_its_chunks_only(bench: Bench, nodes: Node
 def test_workers_that_die_in_setup_end_the_run_in_one_sentence(bench: Bench, nodes: Nodes) -> None:
     from shoal.errors import RunFailed
 
-    with pytest.raises(RunFailed, match="3 workers in a row died while their stages were set up"):
+    with pytest.raises(RunFailed, match=r"\d+ workers in a row died while their stages were set up"):
         bench.go("unborn: true")

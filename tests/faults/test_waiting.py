@@ -50,10 +50,10 @@ def test_a_busy_cluster_is_told_and_waited_for(bench: Bench, nodes: Nodes, undis
         hearing = Hearing(lambda: [ray.kill(other) for other in others])
         run = bench.go(progress=hearing)
     same(run, undisturbed)
-    assert hearing.said == [
+    assert set(hearing.said) == {  # said again by a later step where the machine is slow to give up what the others had
         "waiting for room for a worker of 1 CPUs: nodes are taken by other work, or still to come; goes on by itself when "
         "there is room, gives up 3600 s after it began to wait"
-    ]
+    }
 
 
 def test_a_wait_ends_at_its_limit(bench: Bench, nodes: Nodes) -> None:

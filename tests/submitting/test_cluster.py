@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ import shoal as package
 from shoal.catalogue import runs
 from shoal.runner import RunOptions
 from shoal.submitting import Cluster, follow
+from shoal.tuning import from_trial
 from tests.docs.pages import blocks
 from tests.loopback_s3 import Bucket, serve
 from tests.packages.conftest import HERE as PACKAGES
@@ -261,3 +264,60 @@ def test_ctrl_c_leaves_the_job(head: Head, bucket: Bucket, photos: Path, tmp_pat
     head.submit("--stop-job", name)
     ended = head.submit("--follow-job", name, code=1)
     assert "was stopped" in ended.stderr
+
+
+def sent(head: Head, *words: str) -> tuple[Cluster, str]:
+    """Send an entry point as `ray job submit --working-dir ray_jobs` does; return the cluster and the job's name."""
+    cluster = Cluster(head.address, str(head.token))
+    environment = {"working_dir": str(ROOT / "ray_jobs")}
+    return cluster, cluster.submit(shlex.join(["python", *words]), environment, {}, f"job-{secrets.token_hex(3)}")
+
+
+def ran(head: Head, *words: str) -> str:
+    """Run an entry point to its end and return what it printed."""
+    told: list[str] = []
+    ended = follow(*sent(head, *words), told.append)
+    assert ended.code == 0, "\n".join([*told, ended.said])
+    return "\n".join(told)
+
+
+def test_tuning_is_a_job(head: Head, bucket: Bucket, photos: Path, tmp_path: Path) -> None:
+    """Its results lie in the bucket, and the command that it prints takes them from there."""
+    (tmp_path / "space.yaml").write_text("shoal-space: 1\noptions:\n  cluster.k: [2, 3]\n")
+    out = bucket.uri("tuned")
+    quick = [word for text in ("reduce=pca", "reduce.components=4", "cluster=kmeans") for word in ("--set", text)]
+    words = ["--space", str(tmp_path / "space.yaml"), "--search", "grid", "--budget", "2", "--stability", "0"]
+    words += ["--neighbors", "3", *quick]
+    said = ran(head, "tune.py", "quickstart", bucket.uri("in"), "--out", out, *words)
+    assert "2 candidates, 0 failed" in said
+    (printed,) = [line for line in said.splitlines() if "--from-trial" in line]
+    number, place = re.fullmatch(r"shoal run --from-trial (\d) --out (.*)", printed.strip()).groups()  # type: ignore[union-attr]
+    file, source = from_trial(shlex.split(place)[0], number)
+    assert source == bucket.uri("in")
+    assert "kmeans" in Path(file).read_text()
+
+
+def test_reviewing_and_serving_are_jobs(head: Head, local: package.Run) -> None:
+    """To the first answer: a run that nobody reviewed, and a backend that is up."""
+    out = local.store.root.uri
+    said = ran(head, "review.py", "status", out, "--json")
+    assert json.loads(said[said.index("{\n") :])["run"] == local.id
+    port = free_port()
+    cluster, name = sent(head, "serve.py", out, "--port", str(port))
+    until = time.monotonic() + 120
+    while not _healthy(port):
+        job = cluster.job(name)
+        assert not job.over, cluster.logs(name)
+        assert time.monotonic() < until, cluster.logs(name)
+        time.sleep(0.2)
+    assert cluster.stop(name)
+    assert follow(cluster, name, print).job.status == "STOPPED"
+    assert not _healthy(port)
+
+
+def _healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+            return json.load(answer)["status"] == "UP"  # type: ignore[no-any-return]
+    except OSError:
+        return False

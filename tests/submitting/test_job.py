@@ -96,6 +96,20 @@ def test_a_job_that_was_sent_takes_no_pipeline(words: tuple[str, ...]) -> None:
             Submission("quickstart", "s3://b/in", "s3://b/out", plugins=("my @ https://me:hunter2@host/my.whl",)),
             "holds a login",
         ),
+        (
+            Submission(
+                "quickstart", "s3://b/in", "s3://b/out", plugins=("my @ https://host/my.whl?X-Amz-Credential=hunter2",)
+            ),
+            "holds a login",
+        ),
+        (
+            Submission("quickstart", "s3://b/in", "s3://b/out", overrides=("embed=onnx:s3://me:hunter2@b/m.onnx",)),
+            "--set embed holds a login before the @",
+        ),
+        (
+            Submission("quickstart", "s3://b/in", "s3://b/out", overrides=("caption.url=http://h/v1?api_token=hunter2",)),
+            "--set caption.url holds api_token",
+        ),
         (Submission("quickstart", "s3://b/in?secret_key=hunter2", "s3://b/out"), "secret_key"),
         (Submission("quickstart", "s3://me:hunter2@b/in", "s3://b/out"), "a login before the @"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shoal.errors import UsageError
 from shoal.submitting.job import _foreign, _plain
-from shoal.submitting.packing import Wheel, _cause, own_wheel, plugin_wheel
+from shoal.submitting.packing import Wheel, _below, _cause, own_wheel, plugin_wheel
 from tests.packages.conftest import HERE, pip
 
 SHOW = """
@@ -119,3 +119,20 @@ def test_what_is_no_plugin_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UsageError, match=said):
             plugin_wheel(tmp_path / name)
+
+
+def test_what_lies_about_in_a_package_does_not_travel(tmp_path: Path) -> None:
+    """Settings of whoever works there, and caches, which would also give another name each time."""
+    for name in (
+        "__init__.py",
+        "page.html",
+        "sub/a.py",
+        ".env",
+        "sub/.a.py.swp",
+        "__pycache__/a.nbi",
+        "sub/__pycache__/a.pyc",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    assert [path.as_posix() for path in _below(tmp_path)] == ["__init__.py", "page.html", "sub/a.py"]

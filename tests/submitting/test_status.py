@@ -72,6 +72,18 @@ def test_the_command_tells_both_ways(store: Store, make: Make, shoal: Shoal) -> 
     assert "embed" in told.stdout
 
 
+def test_the_last_runs_are_read_and_no_others(store: Store, make: Make, shoal: Shoal) -> None:
+    """A bucket of a thousand runs is asked for ten; what lies damaged far back is no matter of today."""
+    (store.runs / "00").write("run.json", b"{}")
+    for number in range(10, 22):
+        make(str(number), "failed")
+    assert [standing.record.id for standing in standings(store, NOW, most=3)] == ["19", "20", "21"]
+    assert [seen["id"] for seen in json.loads(shoal("status", store.root.uri, "--json").stdout)] == list(
+        map(str, range(12, 22))
+    )
+    assert "is damaged" in shoal("status", store.root.uri, "--all", code=1).stderr
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["start", "advance", "finish"])), max_size=20))
 def test_what_is_heard_is_what_is_told(heard: list[tuple[str, str]]) -> None:
     """Whatever order steps come in, the sign of life counts those under way and nothing else."""

@@ -13,9 +13,11 @@ from shoal.host import Host
 from shoal.pipeline import Pipeline, load, override
 from shoal.records import RunView
 from shoal.runner import RunOptions
-from shoal.store import TableStore
+from shoal.store import Store, TableStore
 from shoal.tuning import Settings, Tuning, from_trial, tune
-from shoal.tuning.results import SUMMARY, TABLE
+from shoal.tuning.results import SUMMARY, TABLE, Results
+from shoal.tuning.trials import Trial
+from tests.loopback_s3 import serve
 
 SPACE = """
 shoal-space: 1
@@ -226,3 +228,15 @@ def test_what_can_not_be_tuned_is_said(photos: Path, tmp_path: Path, host: Host)
     bare = parse("shoal: 1\nsteps:\n  - use: index.folder\n  - use: embed.colours\n", host)
     with pytest.raises(UsageError, match="nothing to tune"):
         tune(bare, photos, tmp_path / "out", options=LOCAL, host=host)
+
+
+def test_a_candidate_of_a_tuning_in_a_bucket_runs_here(pipeline: Pipeline, host: Host) -> None:
+    """As `shoal run --from-trial` and `shoal tune --full` want it, on whatever machine they run."""
+    with pytest.MonkeyPatch.context() as patch, serve(patch, "tuned") as bucket:
+        out = bucket.uri("out")
+        trial = Trial(1, 1, 1, {"cluster.min_samples": 3}, score=0.5)
+        results = Results(Store.open(out, create=True), "first", lambda trial: pipeline.to_yaml())
+        results.write([trial], [trial], {"source": bucket.uri("in"), "evaluated": 1})
+        file, source = from_trial(out, "1")
+        assert source == bucket.uri("in")
+        assert load(file, host).steps == pipeline.steps

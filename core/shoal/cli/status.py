@@ -37,16 +37,17 @@ def status(
 
     With OUT the runs of a store, on whatever machine they run; without it the jobs of the cluster at --address.
     """
-    most = None if all_ else -SHOWN
+    most = None if all_ else SHOWN
     if out_ is None:
         from shoal.submitting import Cluster
 
-        _jobs(Cluster.named(address, token_file).jobs()[most:], json)
+        jobs = Cluster.named(address, token_file).jobs()
+        _jobs(jobs if most is None else jobs[-most:], json)
         return
     from shoal.store import Store
     from shoal.watching import standings
 
-    _runs(standings(Store.open(out_))[most:], json)
+    _runs(standings(Store.open(out_), most=most), json)
 
 
 def _runs(found: "list[Standing]", json: bool) -> None:

@@ -108,22 +108,30 @@ def _warn(wanted: "Submission") -> None:
 
 def _follow(cluster: "Cluster", job: str, json: bool, told: str = "") -> None:
     """Print what a job prints until it ends, then end as it did."""
-    from shoal.submitting import follow
+    from shoal.submitting import UnansweredError, follow
 
     try:
         if told:
             say(told)
         ended = follow(cluster, job, say if json else _heard)
     except KeyboardInterrupt:
-        say(f"job {job} goes on; follow it again, or stop it:")
-        for command in _again(cluster, job):
-            say(f"  {command}")
-        raise typer.Exit(1) from None
+        raise _left(cluster, job, f"job {job} goes on") from None
+    except UnansweredError as error:
+        complain(str(error))
+        raise _left(cluster, job, f"job {job} goes on if its cluster does") from None
     if json:
         out_json({"job": job, "address": cluster.address, "status": ended.job.status, "code": ended.code})
     if ended.said:
         complain(ended.said)
     raise typer.Exit(ended.code)
+
+
+def _left(cluster: "Cluster", job: str, how: str) -> typer.Exit:
+    """Say how to go on with a job that is not followed to its end, and return the end of this command."""
+    say(f"{how}; follow it again, or stop it:")
+    for command in _again(cluster, job):
+        say(f"  {command}")
+    return typer.Exit(1)
 
 
 def _heard(line: str) -> None:

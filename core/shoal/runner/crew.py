@@ -8,8 +8,7 @@ idempotent: whoever does it writes the same part files.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from statistics import median
+from dataclasses import replace
 from time import monotonic, sleep
 from typing import Any
 
@@ -18,9 +17,11 @@ import pyarrow as pa
 from shoal.errors import RunFailed, UsageError
 from shoal.runner.bodies import Mapper
 from shoal.runner.cluster import gave_up
+from shoal.runner.distrust import Distrust
+from shoal.runner.hands import Hand, Pace, Room, Unit, doubles
 from shoal.runner.happened import DIED, LOST, MEMORY, SLOW, STORAGE, UNREACHABLE, Happened, kind_of
 from shoal.runner.jobs import Job, Trouble
-from shoal.runner.placement import FIRST_WORKERS, Placement, Shape, alive, holds, shape, worth
+from shoal.runner.placement import FIRST_WORKERS, Node, Placement, Shape, alive, shape, worth
 from shoal.runner.waiting import Patience, WaitingRoom
 
 DEPTH = 2
@@ -28,8 +29,6 @@ DEPTH = 2
 
 TICK = 1.0
 PLAN_SECONDS = 5.0
-SLOW_SECONDS, SLOW_TIMES = 10.0, 5.0
-"""A chunk is slow, and is given to an idle worker too, after so many seconds and so many times what others need a row."""
 
 PIECES = 8
 TIMES = 2
@@ -43,36 +42,13 @@ HOPELESS = 12
 STORAGE_TIMES = 4
 
 
-@dataclass(eq=False)
-class _Unit:
-    """A chunk on its way: how many workers died of it or were lost with it, how often storage failed it, who has it now."""
-
-    chunk: pa.Table
-    deaths: int = 0
-    losses: int = 0
-    excuses: int = 0
-    copies: int = 0
-    done: bool = False
-
-
-@dataclass(eq=False)
-class _Hand:
-    """A worker: placed on a node, then set up, then given units, which it does in order."""
-
-    actor: Any
-    node: str = ""
-    ready: bool = False
-    since: float = 0.0
-    units: list[_Unit] = field(default_factory=list)
-
-
 class Crew:
     """Does one job.
 
     Args:
         ray: the module, started.
         job: what is done with each chunk.
-        place: what each worker is given.
+        place: what each worker is given; its GPUs are no wish here, since the job was made for them.
         rows: of all chunks together.
         told: is told what happens.
         say: shows a sentence to who waits.
@@ -88,16 +64,16 @@ class Crew:
             UsageError: they can never fit.
         """
         self.ray, self.job, self.place, self.left, self.told = ray, job, place, rows, told
-        self._plan: Shape = shape(alive(ray.nodes()), place)
+        self._plan: Shape = shape(self._able(), place)
         self._planned = monotonic()
-        self._room = WaitingRoom(patience, say)
-        self._cap = 10**6
-        self._hands: list[_Hand] = []
-        self._calls: dict[Any, tuple[_Hand, _Unit | None]] = {}
-        self._queue: deque[_Unit] = deque()
+        self._waiting = WaitingRoom(patience, say)
+        self._room = Room()
+        self._hands: list[Hand] = []
+        self._calls: dict[Any, tuple[Hand, Unit | None]] = {}
+        self._queue: deque[Unit] = deque()
         self._open = self._done = self._deaths = self._stillborn = self._most = 0
-        self._paces: deque[float] = deque(maxlen=50)
-        self._spoilt: dict[str, int] = {}
+        self._pace = Pace()
+        self._distrust = Distrust()
         self._names: dict[str, str] = {}
         self._dry = False
 
@@ -131,22 +107,35 @@ class Crew:
             chunk = next(source, None)
             self._dry = chunk is None
             if chunk is not None:
-                self._add(_Unit(chunk))
+                for piece in self._that_fit(chunk):
+                    self._add(Unit(piece))
         starting = sum(not hand.ready for hand in self._hands)
         while len(self._hands) < workers and starting < len(self._queue):
             self._hire()
             starting += 1
+        nodes = {hand.node for hand in self._hands if hand.node}
         for depth in range(DEPTH):
             for hand in self._hands:
-                if hand.ready and len(hand.units) <= depth and self._queue:
-                    self._give(hand, self._queue.popleft())
+                unit = self._next(hand, nodes) if hand.ready and len(hand.units) <= depth else None
+                if unit is not None:
+                    self._queue.remove(unit)
+                    self._give(hand, unit)
         return self._open > 0
 
-    def _add(self, unit: _Unit, soon: bool = False) -> None:
+    def _that_fit(self, chunk: pa.Table) -> list[pa.Table]:
+        """Return a chunk in pieces of no more rows than have shown to fit into memory."""
+        parts = -(-chunk.num_rows // self._room.rows)
+        return self.job.split(chunk, parts) if parts > 1 else [chunk]
+
+    def _next(self, hand: Hand, nodes: set[str]) -> Unit | None:
+        now = monotonic()
+        return next((unit for unit in self._queue if unit.suits(hand.node, nodes, now)), None)
+
+    def _add(self, unit: Unit, soon: bool = False) -> None:
         self._open += 1
         self._queue.appendleft(unit) if soon else self._queue.append(unit)
 
-    def _give(self, hand: _Hand, unit: _Unit) -> None:
+    def _give(self, hand: Hand, unit: Unit) -> None:
         unit.copies += 1
         if not hand.units:
             hand.since = monotonic()
@@ -156,36 +145,43 @@ class Crew:
     def _workers(self) -> int:
         """Return how many workers are wanted now: nodes come and go, and the first chunks show what a row costs."""
         if monotonic() - self._planned >= PLAN_SECONDS:
-            self._planned = monotonic()
-            try:
-                self._plan = shape(self._nodes(), replace(self.place, actors=0))
-            except UsageError:  # nodes were lost; others may come
-                self._plan = replace(self._plan, workers=0)
+            self._plan_anew()
         wanted = self.place.actors or self._grown()
-        return min(self._plan.workers, wanted, self._cap)
+        return min(self._plan.workers, wanted, self._room.workers)
+
+    def _plan_anew(self) -> None:
+        self._planned = monotonic()
+        able, bad = self._able(), self._shunned()
+        try:
+            self._plan = shape([node for node in able if node.id not in bad], replace(self.place, actors=0))
+        except UsageError:  # nodes were lost; others may come
+            self._plan = replace(self._plan, workers=0)
+        for hand in [hand for hand in self._hands if not hand.node and hand.size != (self._plan.cpus, self._plan.gpus)]:
+            self._dismiss(hand)  # it waits for a place on a node of another kind, which may be gone for good
 
     def _grown(self) -> int:
-        return max(FIRST_WORKERS, worth(self.left, median(self._paces)) if self._paces else 0)
+        return max(FIRST_WORKERS, worth(self.left, self._pace.seconds) if self._pace.seconds is not None else 0)
 
-    def _nodes(self) -> list[Any]:
-        return [node for node in alive(self.ray.nodes()) if node.id not in self._shunned()]
+    def _able(self) -> list[Node]:
+        """Return the nodes that are alive and have the GPUs of a worker: what it began on a GPU, no CPU goes on with."""
+        return [node for node in alive(self.ray.nodes()) if node.gpus >= self.place.gpus]
 
     def _shunned(self) -> list[str]:
-        """Return the nodes whose workers could not write, again and again: full disks, broken mounts."""
-        return [node for node, times in self._spoilt.items() if times >= 2]
+        return self._distrust.shunned(self._able(), self._plan.cpus, self._plan.gpus)
 
     def _hire(self) -> None:
         options: dict[str, Any] = {"num_cpus": self._plan.cpus, "num_gpus": self._plan.gpus}
-        if self._shunned():
-            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(self._shunned())})"}
+        bad = self._shunned()
+        if bad:
+            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(bad)})"}
         # Restarts and retries are this pool's own: Ray's would repeat a chunk that kills without telling.
         actor = self.ray.remote(Mapper).options(max_restarts=0, max_task_retries=0, **options).remote(self.job)
-        hand = _Hand(actor)
+        hand = Hand(actor, (self._plan.cpus, self._plan.gpus))
         self._hands.append(hand)
         self._most = max(self._most, len(self._hands))
         self._calls[actor.where.remote()] = (hand, None)
 
-    def _dismiss(self, hand: _Hand) -> None:
+    def _dismiss(self, hand: Hand) -> None:
         self._hands.remove(hand)
         self._calls = {reference: call for reference, call in self._calls.items() if call[0] is not hand}
         self.ray.kill(hand.actor)
@@ -210,34 +206,36 @@ class Crew:
         else:
             yield from self._finish(hand, unit, said)
 
-    def _settle(self, hand: _Hand, said: Any) -> None:
+    def _settle(self, hand: Hand, said: Any) -> None:
         """Take in that a worker was placed, and then that it was set up."""
         if isinstance(said, Trouble):
             raise said.error()
         if hand.node:
             hand.ready, self._stillborn = True, 0
+            self._distrust.welcome(hand.node)
             return
         hand.node = said
         self._calls[hand.actor.setup.remote()] = (hand, None)
 
-    def _finish(self, hand: _Hand, unit: _Unit, receipt: pa.Table) -> Iterator[pa.Table]:
+    def _finish(self, hand: Hand, unit: Unit, receipt: pa.Table) -> Iterator[pa.Table]:
         now = monotonic()
-        self._spoilt.pop(hand.node, None)
+        self._distrust.praise(hand.node)
         pace, hand.since = (now - hand.since) / max(unit.chunk.num_rows, 1), now
         self._return(hand, unit)
         if unit.done:
             return
-        self._paces.append(pace)
+        self._pace.add(pace)
         self.told.did(self._name(hand.node), unit.chunk.num_rows)
         self._close(unit)
         self._done += 1
+        self._room.fit()
         yield receipt
 
-    def _return(self, hand: _Hand, unit: _Unit) -> None:
+    def _return(self, hand: Hand, unit: Unit) -> None:
         hand.units.remove(unit)
         unit.copies -= 1
 
-    def _close(self, unit: _Unit) -> None:
+    def _close(self, unit: Unit) -> None:
         unit.done = True
         self._open -= 1
         self.left -= unit.chunk.num_rows
@@ -249,7 +247,7 @@ class Crew:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def _lose(self, hand: _Hand, unit: _Unit | None, error: Exception) -> Iterator[pa.Table]:
+    def _lose(self, hand: Hand, unit: Unit | None, error: Exception) -> Iterator[pa.Table]:
         """Give back what a worker that is gone had; only the chunk that was at work may be to blame."""
         kind = kind_of(error)
         if not kind:
@@ -272,17 +270,24 @@ class Crew:
             else:
                 self._queue.appendleft(held)
 
-    def _lose_unborn(self, hand: _Hand, kind: str, error: Exception) -> None:
-        """Count workers that died while they were set up: no chunk is to blame, the stage or the machine is."""
+    def _lose_unborn(self, hand: Hand, kind: str, error: Exception) -> None:
+        """Count workers that died before they were set up: no chunk is to blame; the stage, the machine or its memory is."""
         self.told.fault(kind, 0)
-        self._stillborn += bool(hand.node) and kind != UNREACHABLE
-        if self._stillborn >= STILLBORN:
+        if kind == UNREACHABLE:
+            return
+        if kind == MEMORY and self._hands:  # fewer may fit
+            self._room.shrink(len(self._hands))
+            return
+        self._stillborn += 1
+        self._distrust.bury(hand.node)
+        hope = self._distrust.untried(self._able(), self._plan.cpus, self._plan.gpus)
+        if self._stillborn >= (HOPELESS if hope else STILLBORN):
             raise RunFailed(
                 f"{self._stillborn} workers in a row died while their stages were set up ({kind}): {_last(error)}; "
                 "see the workers' logs, or give them more memory"
             )
 
-    def _suspect(self, unit: _Unit, kind: str) -> Iterator[pa.Table]:
+    def _suspect(self, unit: Unit, kind: str) -> Iterator[pa.Table]:
         """Do a chunk again that was at work when its worker went; cut it where it was so before; reject the one image."""
         unit.deaths += kind in (DIED, MEMORY)
         unit.losses += kind in (UNREACHABLE, LOST)
@@ -297,15 +302,15 @@ class Crew:
         else:
             self._queue.appendleft(unit)
 
-    def _shrink(self, unit: _Unit) -> Iterator[pa.Table]:
+    def _shrink(self, unit: Unit) -> Iterator[pa.Table]:
         """Go on with fewer workers and half the chunk; an image alone is tried again when others have let memory go."""
-        self._cap = max(1, min(self._cap, len(self._hands)))
+        self._room.shrink(len(self._hands), unit.chunk.num_rows)
         if unit.deaths < 2 * TIMES and not self.job.split(unit.chunk, 2):
             self._queue.append(unit)
         else:
             yield from self._cut(unit, 2, "memory ran out on this image alone", lasting=False)
 
-    def _cut(self, unit: _Unit, parts: int, reason: str, lasting: bool) -> Iterator[pa.Table]:
+    def _cut(self, unit: Unit, parts: int, reason: str, lasting: bool) -> Iterator[pa.Table]:
         pieces = self.job.split(unit.chunk, parts)
         if not pieces:
             self._close(unit)
@@ -316,9 +321,9 @@ class Crew:
         for piece in reversed(pieces):
             # One more of what cut it and a piece is cut again; an image alone gets its full number of tries.
             alone = not self.job.split(piece, parts)
-            self._add(_Unit(piece, 0, 0) if alone else _Unit(piece, TIMES - 1, LOSSES - 1), soon=True)
+            self._add(Unit(piece) if alone else Unit(piece, TIMES - 1, LOSSES - 1), soon=True)
 
-    def _excuse(self, hand: _Hand, unit: _Unit, trouble: Trouble) -> Iterator[pa.Table]:
+    def _excuse(self, hand: Hand, unit: Unit, trouble: Trouble) -> Iterator[pa.Table]:
         """Do a chunk again that failed of what another worker or another moment may not have; raise anything else."""
         self._return(hand, unit)
         hand.since = monotonic()
@@ -335,20 +340,15 @@ class Crew:
         if trouble.kind != "StoreError" or unit.excuses >= STORAGE_TIMES:
             raise trouble.error()
         self.told.fault(STORAGE)
-        self._spoil(hand, trouble)
+        unit.spoilt.add(hand.node)
+        unit.rests_until = monotonic() + 2.0 ** (unit.excuses - 1)
+        self._distrust.spoil(hand.node, self._done)
         self._queue.append(unit)
+        if hand.node in self._shunned():
+            for other in [other for other in self._hands if other.node == hand.node]:
+                self._empty(other)
 
-    def _spoil(self, hand: _Hand, trouble: Trouble) -> None:
-        """Remember where writing failed; leave a node alone that fails again, as long as another can do its work."""
-        self._spoilt[hand.node] = self._spoilt.get(hand.node, 0) + 1
-        if hand.node not in self._shunned():
-            return
-        if not holds(self._nodes(), self._plan.cpus, self._plan.gpus):
-            raise trouble.error()
-        for other in [other for other in self._hands if other.node == hand.node]:
-            self._empty(other)
-
-    def _empty(self, hand: _Hand) -> None:
+    def _empty(self, hand: Hand) -> None:
         """Let a worker go that nothing befell, and give what it has to others."""
         self._dismiss(hand)
         for unit in list(hand.units):
@@ -361,26 +361,14 @@ class Crew:
     def _watch(self, heard: bool) -> None:
         """Look after a round: double what is slow, and say aloud what a pass without any worker waits for."""
         placed, ready = any(hand.node for hand in self._hands), any(hand.ready for hand in self._hands)
-        self._room.look(placed, self._plan.cpus, self._plan.gpus, self._plan.workers > 0)
-        self._room.look_at_setup(placed, ready)
-        if not heard:
-            self._double(monotonic())
-
-    def _double(self, now: float) -> None:
-        """Give what slow workers have to idle ones as well; the first answer counts."""
-        if self._queue or not self._paces:
+        self._waiting.look(placed, self._plan.cpus, self._plan.gpus, self._plan.workers > 0)
+        self._waiting.look_at_setup(placed, ready)
+        if heard:  # then who is idle gets something from the queue
             return
-        idle = [hand for hand in self._hands if hand.ready and not hand.units]
-        for hand in self._hands:
-            if not hand.units:
-                continue
-            usual = median(self._paces) * hand.units[0].chunk.num_rows
-            if now - hand.since < max(SLOW_SECONDS, SLOW_TIMES * usual):
-                continue
-            for unit in hand.units:
-                if idle and unit.copies == 1 and not unit.done:
-                    self.told.fault(SLOW)
-                    self._give(idle.pop(), unit)
+        now = monotonic()
+        for hand, unit in doubles(self._hands, lambda hand, times: self._pace.slow(hand, now, times)):
+            self.told.fault(SLOW)
+            self._give(hand, unit)
 
 
 def _last(error: Exception) -> str:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +16,8 @@ from shoal.kinds import LISTING
 from shoal.pipeline.plan import CONTENT_COLUMNS, IMAGE_COLUMNS
 from shoal.runner.jobs import RECEIPT, clean, pieces
 from shoal.runner.options import limits_key
+from shoal.runner.reading import read_image
 from shoal.schema import ID
-from shoal.sources import read_bytes
 from shoal.store import Folder
 
 KEY = ("path", "bytes", "mtime_ns")
@@ -55,11 +56,13 @@ class IndexJob:
         folder: where what was seen is kept.
         limits: what an image may cost.
         epoch: of a forced reading, else 0.
+        landmarks: files that every worker must see.
     """
 
     folder: Folder
     limits: Limits
     epoch: int = 0
+    landmarks: tuple[str, ...] = ()
 
     def worker(self) -> "IndexWorker":
         """Return a worker."""
@@ -70,8 +73,19 @@ class IndexJob:
         return pieces(chunk, parts)
 
     def reject(self, chunk: pa.Table, reason: str, lasting: bool) -> pa.Table:
-        """Return the receipt of a file that no worker survives."""
+        """Return the receipt of a file that no worker survives; a lasting reason is kept with what is known of files."""
+        if lasting:
+            error = {"error": clean(reason), "limits": limits_key(self.limits)}
+            self.keep([row | error for row in chunk.select(list(KEY)).to_pylist()])
         return _receipt(chunk.num_rows, 0, 0.0, dict.fromkeys(chunk["path"].to_pylist(), reason), crashed=True)
+
+    def keep(self, rows: list[dict[str, Any]]) -> None:
+        """Keep what is known of some files, rows of `SEEN`, in a file that is named by them."""
+        if not rows:
+            return
+        digest = hashlib.sha256("".join(f"{row['path']}\0{row['bytes']}\0{row['mtime_ns']}\n" for row in rows).encode())
+        name = f"{self.epoch:04d}-{digest.hexdigest()[:20]}.parquet"
+        self.folder.write_table(name, pa.Table.from_pylist(rows, schema=SEEN))
 
 
 class IndexWorker:
@@ -82,21 +96,21 @@ class IndexWorker:
         self.job = job
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
-        """Look at each file and return a receipt."""
+        """Look at each file and return a receipt.
+
+        Raises:
+            StoreError: the files or the store can't be reached from here, or not now.
+        """
         began = time.perf_counter()
         rows, passing = [], {}
         for listed in chunk.select(list(KEY)).to_pylist():
             try:
-                data = read_bytes(listed["path"], self.job.limits.max_file_bytes)
+                data = read_image(listed["path"], self.job.limits, self.job.landmarks)
             except ImageError as error:
                 passing[listed["path"]] = str(error)
                 continue
             rows.append({**listed, **_look(data, self.job.limits)})
-        if rows:
-            digest = hashlib.sha256("".join(f"{row['path']}\0{row['bytes']}\0{row['mtime_ns']}\n" for row in rows).encode())
-            self.job.folder.write_table(
-                f"{self.job.epoch:04d}-{digest.hexdigest()[:20]}.parquet", pa.Table.from_pylist(rows, schema=SEEN)
-            )
+        self.job.keep(rows)
         return _receipt(chunk.num_rows, len(rows), time.perf_counter() - began, passing)
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from shoal.contract import Batch, Context, ImageSpec, MapStage, RowsFailed
-from shoal.errors import ImageError, ShoalError, StageError
+from shoal.errors import ImageError, ShoalError, StageError, StoreError
 from shoal.images import ImageTimeout, Limits, read
 from shoal.runner.feeding import Feeder
 from shoal.runner.jobs import RECEIPT, clean, noting, pieces
 from shoal.runner.options import limits_key
+from shoal.runner.reading import read_image
 from shoal.schema import ID
-from shoal.sources import read_bytes
 from shoal.store import ERRORS, RowStore
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class MapJob:
         gpu: whether each worker has a GPU.
         threads: threads of native libraries a worker.
         decoders: threads that may decode at most, beside the model.
+        landmarks: files that every worker must see.
     """
 
     tasks: tuple[MapTask, ...]
@@ -66,6 +67,7 @@ class MapJob:
     gpu: bool = False
     threads: int = 1
     decoders: int = 1
+    landmarks: tuple[str, ...] = ()
 
     def worker(self) -> "MapWorker":
         """Return a worker, its stages set up."""
@@ -113,7 +115,11 @@ class MapWorker:
                 raise _of_step(error, task.step) from error
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
-        """Compute a chunk and return its receipt, a row a stage."""
+        """Compute a chunk and return its receipt, a row a stage.
+
+        Raises:
+            StoreError: the images or the store can't be reached from here, or not now.
+        """
         size = max(task.batch for task in self.job.tasks)
         limits = limits_key(self.job.limits)
         makers = [_Maker(task, i, self.notes[i], limits) for i, task in enumerate(self.job.tasks)]
@@ -141,22 +147,22 @@ class MapWorker:
         return answer
 
     def _decode(self, row: "_Wanted") -> "dict[ImageSpec, Pixels | Exception]":
-        return _decode_all(*row, self.job.limits) if row[2] else {}
+        return _decode_all(*row, self.job) if row[2] else {}
 
 
 _Wanted = tuple[str, Sequence[str], set[ImageSpec]]
 
 
 def _decode_all(
-    image: str, paths: Sequence[str], wanted: set[ImageSpec], limits: Limits
+    image: str, paths: Sequence[str], wanted: set[ImageSpec], job: MapJob
 ) -> "dict[ImageSpec, Pixels | Exception]":
     try:
-        data = _read_as_indexed(image, paths, limits)
+        data = _read_as_indexed(image, paths, job)
     except _Gone as error:
         return dict.fromkeys(wanted, error)
     specs = list(wanted)
     try:
-        return dict(zip(specs, read(data, specs, limits).images, strict=True))
+        return dict(zip(specs, read(data, specs, job.limits).images, strict=True))
     except ImageError as error:
         return dict.fromkeys(specs, error)
 
@@ -172,17 +178,23 @@ class _Gone(Exception):  # noqa: N818  (an outcome, carried with its row)
     """The bytes that were indexed are under none of the image's paths any more: the image itself is not at fault."""
 
 
-def _read_as_indexed(image: str, paths: Sequence[str], limits: Limits) -> bytes:
+def _read_as_indexed(image: str, paths: Sequence[str], job: MapJob) -> bytes:
     reason = ""
+    silent: StoreError | None = None
     for path in paths:
         try:
-            data = read_bytes(path, limits.max_file_bytes)
+            data = read_image(path, job.limits, job.landmarks)
+        except StoreError as error:  # another path may lie elsewhere
+            silent = error
+            continue
         except ImageError as error:
             reason = reason or str(error)
             continue
         if hashlib.sha256(data).hexdigest() == image:
             return data
         reason = reason or f"{path} changed while the run went on; run again to take its new content"
+    if silent is not None:
+        raise silent
     raise _Gone(reason)
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +22,7 @@ from shoal.runner.mapping import MapJob, MapTask
 from shoal.runner.options import RunOptions, limits_key
 from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
+from shoal.runner.reading import LOOKED_AT, landmarks
 from shoal.runner.state import Choice, RunState, by_fingerprint
 
 
@@ -129,8 +130,10 @@ def _one_pass(
     began, told = perf_counter(), Happened()
     if todo:
         gpu, cpus = executor.has_gpu(place), max(1, int(place.cpus))
+        place = replace(place, gpus=place.gpus if gpu else 0.0)
         decoders = int(executor.size(place).cpus) if gpu else 1
-        job = MapJob(tuple(entry.task for entry in todo), options.limits, gpu, cpus, decoders)
+        tasks = tuple(entry.task for entry in todo)
+        job = MapJob(tasks, options.limits, gpu, cpus, decoders, _landmarks(state, tasks))
         progress.start(name, rows)
         # Closed at once when the pass is cut short: workers must not wait for the garbage collector.
         with closing(executor.map(job, _chunks(state, todo, place, rows), place, rows, told)) as receipts:
@@ -145,6 +148,14 @@ def _one_pass(
     wall = perf_counter() - began
     limits = limits_key(options.limits)
     return [record for entry in wanted for record in _records(state, entry, wall, told, limits)]
+
+
+def _landmarks(state: RunState, tasks: Sequence[MapTask]) -> tuple[str, ...]:
+    """Return a few of the images' files that the driver sees; none where no stage reads images."""
+    images = next(state.images.slices(["paths"]), None)
+    if images is None or all(task.stage.pixels is None for task in tasks):
+        return ()
+    return landmarks(paths[0] for paths in images["paths"].slice(0, LOOKED_AT).to_pylist())
 
 
 def _want(state: RunState, group: list[PlannedStep], options: RunOptions) -> _Wanted:

@@ -43,6 +43,7 @@ from shoal.runner.options import RunOptions
 from shoal.runner.passes import map_pass, record_of
 from shoal.runner.placement import Placement
 from shoal.runner.progress import Progress
+from shoal.runner.reading import LOOKED_AT, landmarks
 from shoal.runner.rounds import table_round
 from shoal.runner.state import FILES, UNANSWERED, RunState, covered_file
 from shoal.runner.telling import CONFIG, tell
@@ -213,7 +214,7 @@ def _read(run: _Run, new: pa.Table, told: Happened) -> dict[str, str]:
     passing: dict[str, str] = {}
     run.progress.start(name, new.num_rows)
     epoch = next_epoch(run.store.index) if name in run.options.force else 0
-    job = IndexJob(run.store.index, run.options.limits, epoch)
+    job = IndexJob(run.store.index, run.options.limits, epoch, landmarks(new["path"].slice(0, LOOKED_AT).to_pylist()))
     place = Placement(seconds_a_row=PROBE_SECONDS if is_local(new["path"][0].as_py()) else FETCH_SECONDS)
     with closing(run.executor.map(job, chunks(new, INDEX_CHUNK), place, new.num_rows, told)) as receipts:
         for receipt in receipts:

@@ -74,7 +74,9 @@ class Tables:
                     yield attempt.number, outcome
             least = min((self.jobs[attempt.number] for attempt in waiting.values()), key=lambda job: job.cpus, default=None)
             if least is not None:
-                room.look(any(attempt.node for attempt in waiting.values()), least.cpus, least.gpus, True)
+                placed = any(attempt.node for attempt in waiting.values())
+                possible = placed or holds(alive(self.ray.nodes()), least.cpus, least.gpus)
+                room.look(placed, least.cpus, least.gpus, possible)
 
     def _begin(self, number: int, waiting: dict[Any, _Try], avoid: str) -> None:
         placed = self.jobs[number]

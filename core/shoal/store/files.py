@@ -4,6 +4,7 @@ import atexit
 import errno
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -36,14 +37,17 @@ class Folder:
 
     Attributes:
         uri: path or URI, without a slash at its end.
+        marker: path of a file that is there wherever the store is that this folder lies in; '' where it lies in none. A
+            machine that lacks the store's mount would write to a disk of its own, where nobody finds it.
     """
 
     uri: str
+    marker: str = ""
 
     def __truediv__(self, name: str) -> "Folder":
         """Return the folder `name` inside this one."""
         if self.local is not None:  # a name may hold a question mark
-            return Folder(f"{self.uri}/{name}")
+            return Folder(f"{self.uri}/{name}", self.marker)
         base, question, query = self.uri.partition("?")
         return Folder(f"{base}/{name}{question}{query}")
 
@@ -65,10 +69,31 @@ class Folder:
     def _place(self) -> tuple[pafs.FileSystem, str]:
         return (pafs.LocalFileSystem(), self.uri) if self.local is not None else remote(self.uri)
 
+    def _check_store(self) -> None:
+        if self.marker and not os.path.exists(self.marker):
+            raise StoreError(
+                f"the store {os.path.dirname(self.marker)} is not there on {platform.node()}; mount it on every node, or "
+                "give --out a folder or URI that all of them see"
+            )
+
+    def _made(self) -> Path:
+        path = Path(self.uri)
+        if not path.is_dir():
+            self._check_store()
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
     def names(self) -> list[str]:
-        """Return the names of the files and folders in it, sorted; none where the folder does not exist."""
+        """Return the names of the files and folders in it, sorted; none where the folder does not exist.
+
+        Raises:
+            StoreError: the store that it lies in is not there on this machine, or does not answer.
+        """
         if self.local is not None:
-            return sorted(os.listdir(self.local)) if self.local.is_dir() else []
+            if self.local.is_dir():
+                return sorted(os.listdir(self.local))
+            self._check_store()
+            return []
         filesystem, path = self._place()
         with self._asking():
             found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
@@ -200,8 +225,7 @@ class Folder:
     def filled(self) -> Iterator[Path]:
         """Give a folder of this machine to write files into; they are in this folder afterwards."""
         if self.local is not None:
-            self.local.mkdir(parents=True, exist_ok=True)
-            yield self.local
+            yield self._made()
             return
         with tempfile.TemporaryDirectory(prefix="shoal-") as scratch:
             yield Path(scratch)
@@ -240,8 +264,7 @@ class Folder:
                 with filesystem.open_output_stream(f"{base}/{name}") as stream:
                     stream.write(whole.getvalue())
                 return
-            self.local.mkdir(parents=True, exist_ok=True)
-            temporary = self.local / f"{UNFINISHED}{uuid.uuid4().hex}"
+            temporary = self._made() / f"{UNFINISHED}{uuid.uuid4().hex}"
             try:
                 with pa.OSFile(str(temporary), "wb") as file:
                     yield file

@@ -1,11 +1,12 @@
 """The folder that holds everything of a set: stage rows, stage tables, the index and the runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from shoal.errors import StoreError, UsageError
+from shoal.sources import refuse_credentials
 from shoal.store.files import Folder
 from shoal.store.rows import RowStore
 from shoal.store.tables import TableStore
@@ -39,6 +40,7 @@ class Store:
             UsageError: there is no store and `create` is off, the folder holds other things, or it can't be reached.
             StoreError: the store has a format that this version does not read.
         """
+        refuse_credentials(str(where), "--out")
         text = str(where).removeprefix("file://").rstrip("/") or "/"
         if "://" in text:
             base, question, query = text.partition("?")
@@ -56,7 +58,7 @@ class Store:
             raise UsageError(f"{where} can't be reached ({reason}); is the place right, and are you let in?") from error
         if found != FORMAT:
             raise StoreError(f"{where} has store format {found}, and this shoal reads {FORMAT}; choose another --out")
-        return cls(folder)
+        return cls(folder if folder.local is None else replace(folder, marker=folder.place(MARKER)))
 
     @property
     def index(self) -> Folder:

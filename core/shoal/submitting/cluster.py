@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from shoal.errors import ShoalError, UsageError
+from shoal.text import without_logins
 
 ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Variables that Ray's client lets win over the address that it is given."""
@@ -24,8 +25,17 @@ TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.s
 """Loggers of Ray that tell of each upload."""
 
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS, SEND_SECONDS = 60.0, 600.0
+"""For an answer, and for sending wheels on a slow line: a head whose machine is gone closes no connection."""
+
+
 AGENT_SECONDS = 180.0
 """The job server listens before the agent of its node, which takes jobs, is up: seconds, minutes on a busy machine."""
+
+STATUS = re.compile(r"Request failed with status code (\d+): ")
+NOT_FOUND, SERVER_ERROR = 404, 500
+PASSING = (408, 429)
+"""Statuses below 500 that say nothing of what was asked: too slow, too often."""
 
 OLDEST = (2, 50)
 """Ray that shoal's jobs need, as in pyproject.toml."""
@@ -79,14 +89,18 @@ class Cluster:
         """Return the cluster at an address; None takes RAY_API_SERVER_ADDRESS.
 
         Raises:
-            UsageError: no address, or one of another protocol.
+            UsageError: no address, one of another protocol, or one that holds a login.
         """
         given = address or os.environ.get(ADDRESS_VARIABLES[0])
         if not given:
             raise UsageError("which cluster? name its job server: --address http://HEAD:8265")
         url = given if "://" in given else f"http://{given}"
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise UsageError(f"{given} is no address of a job server; write --address http://HEAD:8265, Ray's dashboard")
+        place = _parts(url)
+        if place is None or place.scheme not in ("http", "https") or not place.hostname:
+            shown = without_logins(given)
+            raise UsageError(f"{shown} is no address of a job server; write --address http://HEAD:8265, Ray's dashboard")
+        if "@" in place.netloc:
+            raise UsageError("--address holds a login, which would be printed and kept; put it into ~/.netrc")
         return cls(url.rstrip("/"), token_file)
 
     @cached_property
@@ -100,11 +114,19 @@ class Cluster:
             from ray.job_submission import JobSubmissionClient
         except ImportError as error:
             raise UsageError("jobs need Ray's job client: pip install 'shoal[cluster]'") from error
+
+        class Bounded(JobSubmissionClient):  # type: ignore[misc]
+            """Ray's client waits without end for an answer; every request of it goes through this method."""
+
+            def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
+                bound = ANSWER_SECONDS if method == "GET" else SEND_SECONDS
+                return super()._do_request(method, endpoint, **{"timeout": bound, **more})
+
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._knock()
         with _without(ADDRESS_VARIABLES), self._refusals():
-            client = JobSubmissionClient(self.address, headers=self._headers() or None)
+            client = Bounded(self.address, headers=self._headers() or None)
         _check_version(self.address, str(client._server_ray_version or ""))
         return client
 
@@ -125,16 +147,17 @@ class Cluster:
     ) -> str:
         """Send a job and return its id; wait for an agent that is not up yet, and say so once to `hear`."""
         until, told = time.monotonic() + AGENT_SECONDS, False
+        client = self.client
         while True:
             try:
                 with self._refusals():
                     return str(
-                        self.client.submit_job(
-                            entrypoint=command, runtime_env=environment, metadata=metadata, submission_id=name
-                        )
+                        client.submit_job(entrypoint=command, runtime_env=environment, metadata=metadata, submission_id=name)
                     )
-            except ClusterError as error:
-                if "No available agent" not in str(error) or time.monotonic() > until:
+            except UnansweredError as error:
+                if "No available agent" not in str(error):
+                    raise UnansweredError(f"{error}; `shoal status` tells whether it has job {name} all the same") from error
+                if time.monotonic() > until:
                     raise
                 if not told:
                     hear(f"the cluster at {self.address} takes no jobs yet; waiting for it, {AGENT_SECONDS:.0f} s at most")
@@ -204,11 +227,9 @@ class Cluster:
         except AuthenticationError as error:
             raise UsageError(self._unauthorised(str(error))) from error
         except (ConnectionError, OSError) as error:
-            raise UnansweredError(
-                f"{self.address} does not answer any more ({_brief(error)}); the job goes on if Ray does"
-            ) from error
+            raise UnansweredError(f"{self.address} does not answer ({_brief(error)})") from error
         except RuntimeError as error:
-            raise ClusterError(f"the cluster at {self.address} refuses: {_brief(error)}") from error
+            raise refusal(self.address, str(error)) from error
 
     def _unauthorised(self, said: str) -> str:
         if "failed" in said.partition(":")[0]:
@@ -224,7 +245,22 @@ class ClusterError(ShoalError):
 
 
 class UnansweredError(ClusterError):
-    """The job server does not answer now."""
+    """The job server has no answer now: it is silent, or in trouble itself. Another time it may have one."""
+
+
+class GoneError(ClusterError):
+    """The cluster knows no such job."""
+
+
+def refusal(address: str, said: str) -> ClusterError:
+    """Return the error for what Ray's client says of an answer: by its HTTP status it is final, or may pass."""
+    found = STATUS.match(said)
+    code = int(found[1]) if found else 0
+    why = _brief(said[found.end() :] if found else said) or f"HTTP status {code}"
+    if code in PASSING or code >= SERVER_ERROR:
+        return UnansweredError(f"the cluster at {address} is in trouble: {why}")
+    kind = GoneError if code == NOT_FOUND and "does not exist" in why else ClusterError
+    return kind(f"the cluster at {address} refuses: {why}")
 
 
 def _job(details: Any) -> Job:
@@ -256,12 +292,11 @@ def _check_version(address: str, theirs: str) -> None:
         raise UsageError(f"the cluster at {address} runs Ray {theirs}, and shoal needs {wanted} or newer; update its image")
 
 
-def _brief(error: BaseException) -> str:
-    """Return what Ray's client says, without the traceback that the server sent along."""
-    text = re.sub(r"^Request failed with status code \d+: ", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
+def _brief(said: object) -> str:
+    """Return the line that tells most of an error, without the traceback or the page that a server sent along."""
+    lines = [line.strip() for line in str(said).splitlines() if line.strip(" .")]
+    if not lines or lines[0].startswith("<"):
+        return type(said).__name__ if isinstance(said, BaseException) else ""
     return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:300].rstrip(".")
 
 
@@ -272,3 +307,12 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of an address; None where it has none, such as one with letters for a port."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None

@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shoal.submitting.cluster import Cluster, ClusterError, Job, UnansweredError
+from shoal.submitting.cluster import Cluster, ClusterError, GoneError, Job, UnansweredError
 
 PAUSE = 0.5
 PATIENCE = 120.0
-"""Seconds for which a job server may be silent: a head that is being replaced."""
+"""Seconds for which a job server may be silent or in trouble: a head that is being replaced."""
 
 WAITING = 15.0
 """Seconds after which a follower is told that a job has not begun."""
+
+TRIES = 10
+"""How often the last lines of a log are asked for: the agent of a node that is gone does not come back."""
+
+GONE = "GONE"
+"""Status of a job that the cluster has forgotten, which Ray has no word for."""
 
 CODES = (0, 1, 2)
 """Exit codes of `shoal run`; any other is Ray's or the system's."""
@@ -48,20 +54,28 @@ def follow(cluster: Cluster, name: str, hear: Callable[[str], None], pause: floa
         pause: seconds between two questions.
 
     Raises:
-        ClusterError: there is no such job, or the server is silent for long.
+        ClusterError: there is no such job, or the server has had no answer for long.
     """
-    heard, silent_since = _Heard(hear), 0.0
+    heard, seen, silent_since = _Heard(hear), False, 0.0
     while True:
         try:
             job = cluster.job(name)
-            heard.catch_up(cluster, job)
-        except UnansweredError:
+            seen = True
+            whole = heard.catch_up(cluster, job)
+        except GoneError:
+            if not seen:
+                raise
+            return Ended(
+                Job(name, GONE), 1, f"job {name} is gone: the cluster's head was replaced; the same command goes on"
+            )
+        except UnansweredError as error:
             silent_since = silent_since or time.monotonic()
+            heard.tell_trouble(error, time.monotonic() - silent_since)
             if time.monotonic() - silent_since > PATIENCE:
                 raise
         else:
             silent_since = 0.0
-            if job.over:
+            if job.over and whole:
                 return ended(job)
         time.sleep(pause)
 
@@ -95,33 +109,45 @@ def _cause(message: str) -> str:
 
 
 class _Heard:
-    """Passes on what is new in a log that is always fetched whole."""
+    """Passes on what is new in a log that is always fetched whole, and what a follower should know meanwhile."""
 
     def __init__(self, hear: Callable[[str], None]) -> None:
         self.hear = hear
         self.passed = 0
+        self.tries = 0
         self.began = time.monotonic()
-        self.told = False
+        self.told: set[str] = set()
 
-    def catch_up(self, cluster: Cluster, job: Job) -> None:
+    def catch_up(self, cluster: Cluster, job: Job) -> bool:
+        """Pass on what is new; return whether that is all there can be had of the log."""
         if job.status == "PENDING":
-            self._tell_waiting(job)
-            return
+            if time.monotonic() - self.began > WAITING:
+                self._once("waits", f"job {job.id} waits: {' '.join(job.message.split())[:300]}")
+            return True
         try:
             text = cluster.logs(job.id)
-        except UnansweredError:
-            raise
         except ClusterError as error:  # the agent that has the log is not up yet, or its node is gone
-            if job.over:
-                self.hear(f"the log of job {job.id} can't be had: {error}")
-            return
+            return self._without_log(job, error)
         whole = text if job.over else text[: text.rfind("\n") + 1]
         for line in whole[self.passed :].splitlines():
             self.hear(line)
         self.passed = max(self.passed, len(whole))
+        return True
 
-    def _tell_waiting(self, job: Job) -> None:
-        """Say once why a job does not begin: packages are being installed, or no node has room."""
-        if not self.told and time.monotonic() - self.began > WAITING:
-            self.told = True
-            self.hear(f"job {job.id} waits: {' '.join(job.message.split())[:300]}")
+    def tell_trouble(self, error: UnansweredError, seconds: float) -> None:
+        """Say once that the server has no answer, where that is more than a hiccup."""
+        if seconds > WAITING:
+            self._once("trouble", f"{error}; asking again for {PATIENCE:.0f} s")
+
+    def _without_log(self, job: Job, error: ClusterError) -> bool:
+        """Return whether to go without: a job's last lines are asked for some times, those of one that runs come later."""
+        self.tries += job.over
+        if not job.over or (isinstance(error, UnansweredError) and self.tries < TRIES):
+            return False
+        self.hear(f"the log of job {job.id} can't be had: {error}")
+        return True
+
+    def _once(self, what: str, line: str) -> None:
+        if what not in self.told:
+            self.told.add(what)
+            self.hear(line)

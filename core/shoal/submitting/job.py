@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import parse_qs
 
 from shoal.errors import UsageError
 from shoal.host import Host
@@ -17,7 +18,7 @@ from shoal.pipeline import load
 from shoal.pipeline.plan import plan
 from shoal.pipeline.recipes import ENDINGS, locate
 from shoal.presets import with_preset
-from shoal.sources import absolute, is_local
+from shoal.sources import SECRET, absolute, is_local, secret_in
 from shoal.submitting.cluster import Cluster
 from shoal.submitting.packing import NAME, Wheel, own_wheel, plugin_wheel
 from shoal.submitting.places import reachable
@@ -71,6 +72,7 @@ def submit(cluster: Cluster, wanted: Submission, hear: Callable[[str], None] = l
     """
     images = reachable(wanted.images, "IMAGES", cluster.address, wanted.shared)
     out = reachable(wanted.out, "--out", cluster.address, wanted.shared)
+    _check_overrides(wanted.overrides)
     values = _values(wanted.variables)
     local, requirements = _plugins(wanted.plugins)
     if not wanted.plugins:
@@ -108,6 +110,18 @@ def _check_pipeline(wanted: Submission, address: str) -> None:
         plan(pipeline)
 
 
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse credentials in the addresses of options: they would be in the job's command."""
+    for text in overrides:
+        address = re.search(r"[A-Za-z][A-Za-z0-9+.-]+://.*", text)
+        secret = secret_in(address[0]) if address else ""
+        if secret:
+            raise UsageError(
+                f"--set {text.partition('=')[0]} holds {secret}, and a job's command is shown to everybody who sees the "
+                "cluster; give secrets to the cluster"
+            )
+
+
 def _values(names: Sequence[str]) -> dict[str, str]:
     """Return the values of environment variables.
 
@@ -131,7 +145,8 @@ def _plugins(named: Sequence[str]) -> tuple[list[Path], list[str]]:
     for text in named:
         path = Path(text).expanduser()
         if "://" in text:
-            if re.search(r"://(?!git@)[^/@\s]+@", text):
+            options = parse_qs(text.partition("?")[2].partition("#")[0], keep_blank_values=True)
+            if re.search(r"://(?!git@)[^/@\s]+@", text) or any(map(SECRET.search, options)):
                 raise UsageError("--plugin holds a login, and Ray shows requirements to whoever may list jobs; name a wheel")
             requirements.append(text)
         elif text.endswith(".whl") or "/" in text or path.is_dir():

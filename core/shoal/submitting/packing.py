@@ -117,12 +117,20 @@ def _own_files() -> Iterator[tuple[str, bytes]]:
     for package in sorted({NAME, *(module.partition(".")[0] for module in (*BUILTINS, *COMMANDS))}):
         spec = find_spec(package)
         for place in (spec.submodule_search_locations or ()) if spec else ():
-            for path in sorted(Path(place).rglob("*")):
-                if path.is_file() and path.suffix != ".pyc":
-                    yield f"{package}/{path.relative_to(place).as_posix()}", path.read_bytes()
+            for relative in _below(Path(place)):
+                yield f"{package}/{relative.as_posix()}", (Path(place) / relative).read_bytes()
     for recipe in recipes.all():
         yield f"{NAME}/recipes/{recipe.path.name}", recipe.path.read_bytes()
     yield f"{NAME}/presets.yaml", presets_path().read_bytes()
+
+
+def _below(package: Path) -> Iterator[Path]:
+    """Yield the relative paths of a package's files, sorted: no caches, and nothing hidden, such as settings of somebody."""
+    for path in sorted(package.rglob("*")):
+        relative = path.relative_to(package)
+        aside = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+        if not aside and path.is_file():
+            yield relative
 
 
 def _packed(files: Mapping[str, bytes], metadata: str, info: Mapping[str, bytes], requires: tuple[str, ...]) -> Wheel:

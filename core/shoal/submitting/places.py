@@ -1,16 +1,12 @@
 """Which places a job on a cluster can reach. Pure: nothing is looked up."""
 
 import ipaddress
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from shoal.errors import UsageError
-from shoal.sources import absolute, is_local
-
-SECRET = re.compile(r"access_?key|secret|token|password|credential(?!_kind)|^sig$", re.IGNORECASE)
-"""Options of a URI that hold secrets; `sig` signs an address of Azure."""
+from shoal.sources import absolute, is_local, secret_in
 
 
 def is_this_machine(host: str) -> bool:
@@ -49,25 +45,14 @@ def reachable(place: str, what: str, address: str, shared: Sequence[str] = ()) -
     )
 
 
-def _has_login(uri: str) -> bool:
-    """Tell whether a URI has a password before its host, or a key before its bucket."""
-    scheme, _, rest = uri.rpartition("://")
-    login, at, _ = rest.partition("/")[0].rpartition("@")
-    return bool(at) and (":" in login or scheme.lower() in ("s3", "gs", "gcs"))
-
-
 def _check_uri(place: str, what: str, here: bool) -> None:
-    head, _, options = place.partition("?")
-    query = parse_qs(options, keep_blank_values=True)
-    secrets = [name for name in query if SECRET.search(name)]
-    if any(map(_has_login, (head, *query.get("endpoint_override", [])))):
-        secrets.append("a login before the @")
-    if secrets:
+    secret = secret_in(place)
+    if secret:
         raise UsageError(
-            f"{what} holds {secrets[0]}, and a job's command is shown to everybody who sees the cluster; give secrets to "
+            f"{what} holds {secret}, and a job's command is shown to everybody who sees the cluster; give secrets to "
             "the cluster, or pass them by --env AWS_ACCESS_KEY_ID --env AWS_SECRET_ACCESS_KEY"
         )
-    for server in query.get("endpoint_override", []):
+    for server in parse_qs(place.partition("?")[2]).get("endpoint_override", []):
         host = urlsplit(server if "//" in server else f"//{server}").hostname or ""
         if is_this_machine(host) and not here:
             raise UsageError(

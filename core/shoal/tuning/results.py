@@ -157,10 +157,10 @@ def _cell(value: Any) -> str:
 
 
 def from_trial(out: str, named: str) -> tuple[str, str]:
-    """Return (path of a candidate's pipeline file, its images).
+    """Return (path of a candidate's pipeline file on this machine, its images).
 
     Args:
-        out: folder of the store.
+        out: folder or URI of the store.
         named: number of the candidate in the last tuning, or `TUNING/NUMBER`.
 
     Raises:
@@ -179,4 +179,4 @@ def from_trial(out: str, named: str) -> tuple[str, str]:
     place = trial_folder(home / summary["name"], int(number)) if known else None
     if place is None or not place.exists(PIPELINE):
         raise UsageError(f"tuning {summary['name']} has no candidate {number!r}; they go from 1 to {summary['evaluated']}")
-    return str(place.local_or_raise("a candidate's pipeline") / PIPELINE), str(summary["source"])
+    return str(place.fetched() / PIPELINE), str(summary["source"])

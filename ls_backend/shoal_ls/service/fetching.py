@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from shoal.errors import ImageError, UsageError
+from shoal.errors import ImageError, StoreError, UsageError
 from shoal.sources import absolute, is_local, read_bytes
 from shoal_ls.errors import ServerError
 
@@ -79,7 +79,10 @@ class Places:
         if path is None:
             return self._download(urljoin(f"{self.server}/", reference) if reference.startswith("/") else reference)
         allowed = [*self.roots, *roots, *([str(self.document_root)] if self.document_root else [])]
-        return read_bytes(_checked(path, allowed), self.max_bytes)
+        try:
+            return read_bytes(_checked(path, allowed), self.max_bytes)
+        except StoreError as error:  # of one picture: others may lie elsewhere
+            raise ImageError(str(error)) from error
 
     def _download(self, url: str) -> bytes:
         import httpx
