@@ -51,11 +51,11 @@ def test_a_busy_cluster_is_told_and_waited_for(bench: Bench, nodes: Nodes, undis
         run = bench.go(progress=hearing)
     same(run, undisturbed)
     assert set(hearing.said) == {  # said again by a later step where the machine is slow to give up what the others had
-        "waiting for room for a worker of 1 CPUs: the cluster's nodes are taken by other work; goes on by itself when there "
-        "is room, gives up 3600 s after it began to wait"
+        "waiting for room for a worker of 1 CPUs: nodes are taken by other work, or still to come; goes on by itself when "
+        "there is room, gives up 3600 s after it began to wait"
     }
 
 
 def test_a_wait_ends_at_its_limit(bench: Bench, nodes: Nodes) -> None:
-    with taken(3), pytest.raises(RunFailed, match=r"found no room in 2 s: the cluster's nodes are taken by other work"):
+    with taken(3), pytest.raises(RunFailed, match=r"found no room in 2 s: nodes are taken by other work, or still to come"):
         bench.go(wait=2.0)

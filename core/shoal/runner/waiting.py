@@ -38,7 +38,7 @@ class WaitingRoom:
             placed: whether some worker has its place: then nobody waits.
             cpus: of a worker.
             gpus: of a worker.
-            possible: whether some node is large enough.
+            possible: whether some node is large enough, one that an autoscaler may start among them.
 
         Raises:
             RunFailed: the limit is reached.
@@ -49,7 +49,7 @@ class WaitingRoom:
             return
         waited = now - self._since
         need = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
-        why = "the cluster's nodes are taken by other work" if possible else "no node of the cluster is that large now"
+        why = "nodes are taken by other work, or still to come" if possible else "no node of the cluster is that large now"
         if waited >= self.patience.limit:
             raise RunFailed(
                 f"a worker of {need} found no room in {self.patience.limit:g} s: {why}; the same command goes on"
