@@ -1,5 +1,6 @@
 """Slices of ascending ids look at their own part of a large set only, and see the same."""
 
+from hashlib import sha256
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.runner.answering import Column, FromClusters, FromTable, Held
+from shoal.runner.indexing import FILES, SEEN, image_table
 from shoal.runner.ordered import ascending, ascends, near
 from shoal.runner.state import Choice
 from shoal.store import Folder
@@ -68,3 +70,17 @@ def test_tables_that_are_held_give_what_they_give_when_read(order: list[int]) ->
                 assert {name: values.to_pylist() for name, values in held.gather(some).items()} == {
                     name: values.to_pylist() for name, values in source.gather(some).items()
                 }
+
+
+def test_images_stand_by_id_and_their_paths_by_name() -> None:
+    """All that looks at slices builds on it. Arrow's group_by keeps the order of few groups only."""
+    rows = [
+        {"path": f"/photos/{copy}/{number}.jpg", "id": sha256(str(number).encode()).hexdigest(), "status": "accepted"}
+        for copy in ("b", "a", "a")  # one of them is listed twice
+        for number in range(3000)
+    ]
+    images = image_table(pa.Table.from_pylist(rows, schema=FILES), SEEN.empty_table())
+    assert images["id"].to_pylist() == sorted({row["id"] for row in rows})
+    assert all(paths == sorted(set(paths)) and len(paths) == 2 for paths in images["paths"].to_pylist())
+    assert images["path"].to_pylist() == [paths[0] for paths in images["paths"].to_pylist()]
+    assert image_table(FILES.empty_table(), SEEN.empty_table()).num_rows == 0
