@@ -14,13 +14,15 @@ import pytest
 
 from shoal.errors import RunFailed, StoreError
 from shoal.runner.crew import PLAN_SECONDS, Crew
+from shoal.runner.distrust import OFTEN
 from shoal.runner.hands import CALM
 from shoal.runner.happened import Happened
 from shoal.runner.placement import Placement, alive
+from shoal.runner.tabling import Placed, Tables
 from shoal.runner.waiting import Patience
 
 from .cluster import Nodes
-from .test_crew import Counting, chunks, crew, numbers
+from .test_crew import Answering, Counting, chunks, crew, numbers
 
 BROKEN = "SHOAL_TEST_BROKEN"
 """Set on a node on which no worker gets ready."""
@@ -35,25 +37,31 @@ def names(told: Happened) -> set[str]:
 
 @dataclass(frozen=True)
 class Picky(Counting):
-    """A job whose workers die in setup on a broken node, long before the others are ready."""
+    """A job whose workers die in setup on a broken node, before the others are ready."""
+
+    log: str = ""
 
     def worker(self) -> Callable[[pa.Table], pa.Table]:
         if os.environ.get(BROKEN):
+            with Path(self.log).open("a") as log:
+                log.write("dead\n")
             os._exit(3)
-        time.sleep(6)
+        while not Path(self.log).exists() or len(Path(self.log).read_text().splitlines()) < OFTEN:
+            time.sleep(0.05)
+        time.sleep(3)  # in which a third one would die, were it sent there
         return super().worker()
 
 
-def test_a_node_on_which_no_worker_gets_ready_costs_that_node(nodes: Nodes) -> None:
+def test_a_node_on_which_no_worker_gets_ready_costs_that_node(nodes: Nodes, tmp_path: Path) -> None:
     broken = nodes.add(env_vars={BROKEN: "1"})
     nodes.cluster.wait_for_nodes()
     told = Happened()
     try:
-        found = numbers(crew(Picky(), told, 32, Placement(actors=4)).run(chunks(32, 4)))
+        found = numbers(crew(Picky(log=str(tmp_path / "log")), told, 32, Placement(actors=4)).run(chunks(32, 4)))
     finally:
         nodes.kill(broken)
     assert found == list(range(32))
-    assert told.faults["worker died"] == 2
+    assert told.faults == {"worker died": OFTEN}
     assert broken.node_id[:6] not in names(told)
 
 
@@ -69,8 +77,11 @@ class Deadly(Counting):
 
 
 def test_workers_that_die_before_they_say_where_they_are_end_the_pass(nodes: Nodes) -> None:
+    import ray
+
+    pool = Crew(ray, Deadly(), Placement(), 16, Happened(), lambda message: None, Patience(limit=280))
     with pytest.raises(RunFailed, match=r"\d+ workers in a row died while their stages were set up"):
-        list(crew(Deadly(), Happened(), 8).run(chunks(8, 4)))
+        list(pool.run(chunks(16, 4)))
 
 
 @dataclass(frozen=True)
@@ -141,12 +152,14 @@ def test_memory_that_runs_out_in_setup_takes_workers_away(nodes: Nodes) -> None:
         assert pool._workers() == left
     assert numbers(pool.run(chunks(32, 8))) == list(range(32)), "one that fits does all"
     assert told.faults == {"out of memory": 2}
-    for _ in range(2):  # not even one fits
-        pool._hire()
-        lose()
-    pool._hire()
-    with pytest.raises(RunFailed, match=r"3 workers in a row died while their stages were set up \(out of memory\)"):
-        lose()
+
+
+def test_a_table_step_says_when_no_node_is_large_enough_any_more(nodes: Nodes, tmp_path: Path) -> None:
+    import ray
+
+    job: Any = Answering(tmp_path / "pid")
+    with pytest.raises(RunFailed, match="found no room in 1 s: no node of the cluster is that large now"):
+        list(Tables(ray, [Placed(job, 64, 0)], lambda message: None, Patience(limit=1)).outcomes())
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from shoal.contract import Context, TableStage
 from shoal.errors import StageError
 from shoal.kinds import Evaluator, Visualizer
 from shoal.runner.jobs import noting
+from shoal.runner.ordered import ascends, bounds
 from shoal.schema import ID
 from shoal.store import Folder, RowStore, TableStore
 
@@ -39,6 +40,10 @@ class FromRows:
     schema: pa.Schema
     have: pa.Array | None = None
 
+    def held(self) -> "FromRows":
+        """Return itself: it reads only the part files in which some ids are."""
+        return self
+
     def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
         """Return the columns for `ids`."""
         some = ids if self.have is None else ids.filter(pc.is_in(ids, value_set=self.have))
@@ -57,6 +62,13 @@ class FromTable:
     name: str
     columns: tuple[Column, ...]
 
+    def held(self) -> "Held":
+        """Return the same from memory, for who asks slice by slice: the table is read once."""
+        table = self.folder.read_table(self.name, ["id", *dict.fromkeys(column.kept for column in self.columns)])
+        if not ascends(table["id"]):
+            table = table.take(pc.sort_indices(table["id"]))
+        return Held(pa.table({"id": table["id"], **{column.name: table[column.kept] for column in self.columns}}))
+
     def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
         """Return the columns for `ids`."""
         table = self.folder.read_table(self.name, ["id", *dict.fromkeys(column.kept for column in self.columns)])
@@ -66,11 +78,29 @@ class FromTable:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Columns of a table by id that is in memory: `id`, ascending, and others. Ids that it lacks get null."""
+
+    rows: pa.Table
+
+    def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
+        """Return the columns for ascending `ids`; it costs no more than the rows between the first and the last of them."""
+        start, stop = bounds(self.rows["id"], ids)
+        some = self.rows.slice(start, stop - start)
+        rows = some.take(pc.index_in(ids, value_set=some["id"].combine_chunks()))
+        return {name: rows[name] for name in rows.column_names if name != "id"}
+
+
+@dataclass(frozen=True)
 class FromClusters:
     """Columns of a table by cluster, given to each image through the cluster that it lies in."""
 
     table: FromTable
-    clusters: FromTable
+    clusters: "FromTable | Held"
+
+    def held(self) -> "FromClusters":
+        """Return the same with who lies in which cluster in memory, for who asks slice by slice."""
+        return FromClusters(self.table, self.clusters if isinstance(self.clusters, Held) else self.clusters.held())
 
     def gather(self, ids: pa.Array) -> dict[str, pa.Array]:
         """Return the columns for `ids`; null for noise."""
@@ -92,7 +122,8 @@ class Given:
         return {name: rows[name] for name in rows.column_names if name != "id"}
 
 
-Gather = FromRows | FromTable | FromClusters | Given
+Kept = FromRows | FromTable | FromClusters
+Gather = Kept | Given | Held
 
 
 @dataclass(frozen=True)

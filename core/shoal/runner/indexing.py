@@ -204,19 +204,33 @@ def image_table(files: pa.Table, seen: pa.Table) -> pa.Table:
         seen: `SEEN`, which knows their headers.
     """
     accepted = files.filter(pc.equal(files["status"], "accepted")).sort_by([("id", "ascending"), ("path", "ascending")])
-    firsts = ["path", "item", "view"]
-    keep = pc.ScalarAggregateOptions(skip_nulls=False)
-    aggregates = [("path", "distinct"), *[(name, "first", keep) for name in firsts]]
-    grouped = accepted.group_by("id", use_threads=False).aggregate(aggregates)
-    rows = pc.index_in(grouped["id"], value_set=seen["id"].combine_chunks()).combine_chunks()
+    accepted = accepted.filter(_begins(accepted, "id", "path"))  # a path may be listed twice
+    # Not by Arrow's group_by: from some hundred groups on it gives them in another order than they come in.
+    firsts = pc.indices_nonzero(_begins(accepted, "id"))
+    images = accepted.take(firsts)
+    rows = pc.index_in(images["id"], value_set=seen["id"].combine_chunks()).combine_chunks()
     known = seen.take(rows)
-    columns = {"id": grouped["id"], "paths": grouped["path_distinct"]} | {name: grouped[f"{name}_first"] for name in firsts}
-    columns["item"] = pc.coalesce(columns["item"], grouped["id"])
+    ends = pa.concat_arrays([firsts.cast(pa.int32()), pa.array([accepted.num_rows], pa.int32())])
+    paths = pa.ListArray.from_arrays(ends, accepted["path"].combine_chunks())
+    columns = {"id": images["id"], "paths": paths, "path": images["path"], "view": images["view"]}
+    columns["item"] = pc.coalesce(images["item"], images["id"])
     columns |= {"bytes": known["size"]} | {
         name: known[name] for name in ("width", "height", "format", "mode", "frames", "exif")
     }
     schema = pa.schema([ID, *IMAGE_COLUMNS])
     return pa.table({name: columns[name] for name in schema.names}).cast(schema).combine_chunks()
+
+
+def _begins(rows: pa.Table, *names: str) -> pa.Array:
+    """Tell of each of some sorted rows whether it is the first with its values."""
+    begins = pa.array([True] * min(rows.num_rows, 1), pa.bool_())
+    if rows.num_rows < 2:
+        return begins
+    changed = pa.array([False] * (rows.num_rows - 1), pa.bool_())
+    for name in names:
+        values = rows[name].combine_chunks()
+        changed = pc.or_(changed, pc.not_equal(values.slice(1), values.slice(0, len(values) - 1)))
+    return pa.concat_arrays([begins, changed])
 
 
 def chunks(table: pa.Table, size: int) -> Iterator[pa.Table]:

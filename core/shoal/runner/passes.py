@@ -236,6 +236,7 @@ def _chunks(state: RunState, todo: list[_Wanted], place: Placement, rows: int) -
 def _needed(state: RunState, todo: list[_Wanted]) -> Iterator[pa.Table]:
     """Yield the images of each slice that some stage still needs, with what it reads of them."""
     index = state.plan.index.name
+    sources = [state.by_slice(entry.steps[0]) for entry in todo]
     read = [source.column for entry in todo for source in entry.steps[0].sources.values() if source.step == index]
     for images in state.images.slices(["id", "paths", *read]):
         kept = images["id"].combine_chunks()
@@ -245,9 +246,9 @@ def _needed(state: RunState, todo: list[_Wanted]) -> Iterator[pa.Table]:
         for need in needs[1:]:
             some = pc.or_(some, need)
         columns: dict[str, Any] = {"id": kept, "paths": images["paths"]}
-        for number, (entry, ids, need) in enumerate(zip(todo, pending, needs, strict=True)):
+        for number, (source, ids, need) in enumerate(zip(sources, pending, needs, strict=True)):
             columns[f"need.{number}"] = need
-            columns |= _consumed(state.gathers(entry.steps[0], images), ids, number, kept)
+            columns |= _consumed(source(images), ids, number, kept)
         yield pa.table(columns).filter(some)
 
 

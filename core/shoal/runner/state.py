@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from shoal.contract import TableStage
 from shoal.pipeline.plan import CONTENT_COLUMNS, Plan, PlannedStep, Source, is_table
-from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather, Given
+from shoal.runner.answering import Column, FromClusters, FromRows, FromTable, Gather, Given, Kept
 from shoal.runner.imageset import IMAGES, ImageSet
+from shoal.runner.ordered import ascending, near
 from shoal.store import Folder, RowStore, Store, TableStore
 from shoal.store.tables import hash_column
 
@@ -29,20 +30,21 @@ class Choice:
     """Which images a step is done for: those of all `sets`, without those that failed before.
 
     Attributes:
-        failed: ids.
-        sets: ids; none of them where no table and no step that answered some images only says which.
+        failed: ids, ascending.
+        sets: ids, ascending; none of them where no table and no step that answered some images only says which.
     """
 
     failed: pa.Array
     sets: tuple[pa.Array, ...] = ()
 
     def of(self, ids: pa.Array) -> pa.Array:
-        """Return those of some ids that are chosen, in order."""
+        """Return those of some ascending ids that are chosen, in order. A slice of ids costs no more than itself."""
         if len(self.failed):
-            ids = ids.filter(pc.invert(pc.is_in(ids, value_set=self.failed)))
+            ids = ids.filter(pc.invert(pc.is_in(ids, value_set=near(self.failed, ids))))
         for chosen in self.sets:
-            if not chosen.equals(ids):
-                ids = ids.filter(pc.is_in(ids, value_set=chosen))
+            some = near(chosen, ids)
+            if not some.equals(ids):
+                ids = ids.filter(pc.is_in(ids, value_set=some))
         return ids
 
 
@@ -73,7 +75,7 @@ class RunState:
         return self._choice_of_all().of(self.images.ids)
 
     def _choice_of_all(self) -> Choice:
-        return Choice(pa.array(list(self.failed), pa.string()))
+        return Choice(ascending(pa.array(list(self.failed), pa.string())))
 
     def rows(self, step: PlannedStep) -> RowStore:
         """Return where a map step's rows are kept."""
@@ -94,7 +96,7 @@ class RunState:
         if not step.only:
             return shown
         picked = pa.concat_arrays([self.answer(name).read(["id"])["id"].combine_chunks() for name in step.only])
-        return Choice(shown.failed, (*shown.sets, picked))
+        return Choice(shown.failed, (*shown.sets, ascending(picked)))
 
     def shown(self, step: PlannedStep) -> pa.Array:
         """Return the ids that a step can see: accepted, and with a row in every table that it must have."""
@@ -112,7 +114,7 @@ class RunState:
         maker = self.plan.step(name)
         if not is_table(maker):
             return self.covered.get(name)
-        return self.answer(name).read(["id"])["id"].combine_chunks() if maker.stage.key == "id" else None
+        return ascending(self.answer(name).read(["id"])["id"].combine_chunks()) if maker.stage.key == "id" else None
 
     def digest(self, step: PlannedStep, ids: pa.Array, force: bool = False) -> str:
         """Return the digest of what a table step sees, with the number of the answer that stands for it.
@@ -156,24 +158,22 @@ class RunState:
         values = self.images.column(column)
         return values if kept.equals(ids) else values.take(pc.index_in(ids, value_set=kept))
 
-    def gathers(self, step: PlannedStep, images: pa.Table | None = None) -> tuple[Gather, ...]:
-        """Return where a step's columns are to be had, one entry a source.
+    def gathers(self, step: PlannedStep) -> tuple[Gather, ...]:
+        """Return where a step's columns are to be had, one entry a source."""
+        return tuple(self._gather(step, name, clusters, columns) for name, clusters, columns in _by_source(step))
 
-        Args:
-            step: the step.
-            images: `id` and the index's columns of the images at hand, where these need not be read again.
+    def by_slice(self, step: PlannedStep) -> Callable[[pa.Table], tuple[Gather, ...]]:
+        """Return what tells the same for one slice of the images after the other; tables are read once, not for each.
+
+        Returns:
+            A function that takes `id` and the index's columns of a slice.
         """
-        grouped: dict[tuple[str, str | None], list[Column]] = {}
-        for name, source in step.sources.items():
-            grouped.setdefault((source.step, source.by_cluster_of), []).append(Column(name, source.column))
-        return tuple(
-            given(images, columns)
-            if images is not None and name == self.plan.index.name
-            else self._gather(step, name, clusters, tuple(columns))
-            for (name, clusters), columns in grouped.items()
-        )
+        index = self.plan.index.name
+        own = [columns for name, _, columns in _by_source(step) if name == index]
+        others = [self._gather(step, *source).held() for source in _by_source(step) if source[0] != index]
+        return lambda images: (*(given(images, columns) for columns in own), *others)
 
-    def _gather(self, reader: PlannedStep, name: str, clusters: str | None, columns: tuple[Column, ...]) -> Gather:
+    def _gather(self, reader: PlannedStep, name: str, clusters: str | None, columns: tuple[Column, ...]) -> Kept:
         if name == self.plan.index.name:
             return FromTable(self.folder, IMAGES, columns)
         step = self.plan.step(name)
@@ -192,6 +192,14 @@ class RunState:
 def given(images: pa.Table, columns: Sequence[Column]) -> Given:
     """Return columns that are at hand under the names that a stage has for them."""
     return Given(pa.table({"id": images["id"], **{column.name: images[column.kept] for column in columns}}))
+
+
+def _by_source(step: PlannedStep) -> list[tuple[str, str | None, tuple[Column, ...]]]:
+    """Return the steps that a step reads, by whose clusters each is read, and its columns."""
+    grouped: dict[tuple[str, str | None], list[Column]] = {}
+    for name, source in step.sources.items():
+        grouped.setdefault((source.step, source.by_cluster_of), []).append(Column(name, source.column))
+    return [(*source, tuple(columns)) for source, columns in grouped.items()]
 
 
 def by_fingerprint(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
