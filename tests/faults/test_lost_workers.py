@@ -6,6 +6,8 @@ import signal
 import pyarrow as pa
 import pytest
 
+from shoal.runner.happened import LOST, kind_of
+
 from .cluster import LENGTHY, LONG, PHOTOS, At, Bench, Nodes, moment, same, strike
 
 KILLS, SHORT = 20, 2
@@ -37,3 +39,23 @@ def test_workers_that_die_in_setup_end_the_run_in_one_sentence(bench: Bench, nod
 
     with pytest.raises(RunFailed, match=r"\d+ workers in a row died while their stages were set up"):
         bench.go("unborn: true")
+
+
+def test_an_object_that_went_with_its_node_is_data_lost(nodes: Nodes) -> None:
+    """Chunks lie with the driver and receipts are fetched at once, so a pass meets this only in the moment between."""
+    import ray
+    from ray.exceptions import RayError
+
+    @ray.remote(num_cpus=1)
+    class Holder:
+        def hold(self) -> bytes:
+            return bytes(4_000_000)  # so large that it stays in its node's object store
+
+    node = nodes.others[0]
+    holder = Holder.options(label_selector={"ray.io/node-id": node.node_id}).remote()  # type: ignore[attr-defined]
+    held = holder.hold.remote()
+    assert ray.wait([held], timeout=60, fetch_local=False)[0] == [held]
+    nodes.kill(node)
+    with pytest.raises(RayError) as caught:
+        ray.get(held, timeout=120)
+    assert kind_of(caught.value) == LOST
