@@ -46,9 +46,10 @@ def test_labels_name_their_class(run: Run) -> None:
     assert len({label.casefold() for label in labels}) == len(labels) >= 7
     rows = run.joined(["path", "label"]).to_pylist()
     for name, words in NAMES.items():
-        found = [row["label"] or "" for row in rows if Path(row["path"]).parent.name == name]
+        labels = [row["label"] for row in rows if Path(row["path"]).parent.name == name]
+        found = [label for label in labels if label]  # noise has none, and is offered a place by the rescue
         fitting = [label for label in found if any(word in label for word in words)]
-        assert len(fitting) >= 0.6 * len(found), (name, found)
+        assert len(fitting) >= 0.6 * len(found) >= 0.4 * len(labels), (name, labels)
 
 
 def test_file_names_name_what_captions_have_no_word_for_and_change_nothing_else(

@@ -16,6 +16,9 @@ from shoal.hooks import hookimpl
 from tests.runner.stages import Centre, Colours, Numbered, Split
 
 BLOCK = bytes(1 << 20)
+ODD = "SHOAL_TEST_ODD"
+"""Set on a node whose workers are to get something for certain: `waits` says how."""
+
 GREEDY = "SHOAL_TEST_GREEDY"
 """Set on a node whose workers may hog memory."""
 
@@ -31,6 +34,7 @@ class Fragile(Colours):
     how: Literal["exit", "segfault"] = "exit"
     unborn: bool = Field(False, description="Ends the process in setup.")
     holds: int = Field(1_000_000, description="Rows a call that memory holds.")
+    waits: str = Field("", description="A file that the odd node's worker makes when it is set up; the others begin then.")
     hog: str = Field("", description="A file that says that memory was taken: once only, on a node that is told to.")
     pause: float = Field(0.0, description="Seconds a row.")
     work: int = Field(0, description="Rounds of hashing a row: work that keeps a core busy.")
@@ -38,10 +42,15 @@ class Fragile(Colours):
     def setup(self, context: Context) -> None:
         if self.unborn:
             os._exit(3)
+        if self.waits and os.environ.get(ODD):
+            Path(self.waits).touch()
         super().setup(context)
 
     def map(self, batch: Batch) -> pa.Table:
         ids = batch.rows["id"].to_pylist()
+        end = time.monotonic() + 120
+        while self.waits and not Path(self.waits).exists() and time.monotonic() < end:
+            time.sleep(0.05)
         if self.log:
             call = f"{os.getpid()} {{}} {time.process_time()}\n"
             with Path(self.log).open("a") as out:

@@ -14,12 +14,13 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
+from shoal.catalogue import Run
 from shoal.records import StepRecord
 from tests.loopback_s3 import serve
 from tests.shaky_s3 import shaky
 
 from .cluster import LENGTHY, PHOTOS, At, Bench, Nodes, same
-from .stages import GREEDY, HOGGED
+from .stages import GREEDY, HOGGED, ODD
 
 OUTAGE = 40
 """Times that a request fails: more than the 31 that its client tries within 7 s."""
@@ -81,10 +82,21 @@ def unmounted_node(nodes: Nodes, tmp_path: Path) -> Iterator[Any]:
 def node_that_begins_with(code: str, nodes: Nodes, folder: Path) -> Iterator[Any]:
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(code)
-    node = nodes.add(env_vars={"PYTHONPATH": os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])})
+    sound = nodes.add(num_gpus=1)
+    path = os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])
+    node = nodes.add(num_gpus=1, env_vars={"PYTHONPATH": path, ODD: "1"})
     nodes.cluster.wait_for_nodes()
     yield node
     nodes.kill(node)
+    nodes.kill(sound)
+
+
+def with_odd_node(bench: Bench, folder: Path) -> Run:
+    """Run with one worker on the odd node and one on a sound one, which does nothing before the odd one is ready.
+
+    Ray is told of a GPU each, so that no other node has a worker of the step: the six chunks are too many for one.
+    """
+    return bench.go(f"{LENGTHY}, waits: {folder / 'ready'}", gpus=1)
 
 
 def names(step: StepRecord) -> set[str]:
@@ -92,9 +104,9 @@ def names(step: StepRecord) -> set[str]:
 
 
 def test_a_full_disk_on_one_node_costs_that_node(
-    bench: Bench, nodes: Nodes, full_node: Any, undisturbed: dict[str, pa.Table]
+    bench: Bench, nodes: Nodes, full_node: Any, undisturbed: dict[str, pa.Table], tmp_path: Path
 ) -> None:
-    run = bench.go(actors=4)
+    run = with_odd_node(bench, tmp_path)
     same(run, undisturbed)
     step = run.record.step("embed")
     assert step.faults["storage error"] >= 1
@@ -102,10 +114,10 @@ def test_a_full_disk_on_one_node_costs_that_node(
 
 
 def test_a_node_that_does_not_see_the_photos_rejects_none(
-    bench: Bench, nodes: Nodes, unmounted_node: Any, undisturbed: dict[str, pa.Table]
+    bench: Bench, nodes: Nodes, unmounted_node: Any, undisturbed: dict[str, pa.Table], tmp_path: Path
 ) -> None:
     """It answers sooner than any other, and would take one chunk after the other."""
-    run = bench.go(actors=4)
+    run = with_odd_node(bench, tmp_path)
     same(run, undisturbed)
     assert run.record.step("embed").faults["storage error"] >= 1
     for step in ("index", "embed"):
@@ -119,7 +131,7 @@ def tight_node(nodes: Nodes) -> Iterator[Any]:
 
     limit = (get_used_memory() + HOGGED // 2) / get_system_memory()
     settings = {"RAY_memory_usage_threshold": f"{limit:.4f}", "RAY_memory_monitor_refresh_ms": "100", GREEDY: "1"}
-    node = nodes.add(env_vars=settings)
+    node = nodes.add(num_gpus=1, env_vars=settings)  # no other node has the GPU that the step asks for
     nodes.cluster.wait_for_nodes()
     yield node
     nodes.kill(node)
@@ -128,7 +140,7 @@ def tight_node(nodes: Nodes) -> Iterator[Any]:
 def test_a_worker_that_the_memory_monitor_ends_costs_nothing(
     bench: Bench, nodes: Nodes, tight_node: object, undisturbed: dict[str, pa.Table], tmp_path: Path
 ) -> None:
-    run = bench.go(f"{LENGTHY}, hog: {tmp_path / 'hogged'}", actors=4)
+    run = bench.go(f"hog: {tmp_path / 'hogged'}", gpus=1)
     same(run, undisturbed)
     assert run.record.step("embed").faults["out of memory"] >= 1
 
