@@ -109,6 +109,18 @@ def test_a_store_that_fails_all_nodes_for_a_moment_costs_none_of_them(nodes: Nod
     assert len(names(told)) == 3
 
 
+@dataclass(frozen=True)
+class Steady(Counting):
+    """A job whose chunks take a while: no worker ends them all in the moment that it outlives its raylet."""
+
+    def worker(self) -> Callable[[pa.Table], pa.Table]:
+        def work(chunk: pa.Table) -> pa.Table:
+            time.sleep(0.1)
+            return chunk
+
+        return work
+
+
 def test_a_pass_that_began_on_gpus_waits_for_gpus(nodes: Nodes) -> None:
     """A spot node goes, one with fewer CPUs comes: no worker made for a GPU runs without, and none waits in vain."""
     import ray
@@ -116,14 +128,14 @@ def test_a_pass_that_began_on_gpus_waits_for_gpus(nodes: Nodes) -> None:
     rich = nodes.add(num_cpus=6, num_gpus=1)
     nodes.cluster.wait_for_nodes()
     told, found = Happened(), []
-    pool = Crew(ray, Counting(), Placement(gpus=1, stretch=True), 64, told, lambda message: None, Patience(limit=120))
+    pool = Crew(ray, Steady(), Placement(gpus=1, stretch=True), 64, told, lambda message: None, Patience(limit=120))
     running = pool.run(chunks(64, 2))
     first = next(running)
     nodes.kill(rich)
-    rest = Thread(target=lambda: found.extend(numbers(chain([first], running))))
-    rest.start()
     while any(node.id == rich.node_id for node in alive(ray.nodes())):
         time.sleep(0.1)
+    rest = Thread(target=lambda: found.extend(numbers(chain([first], running))))
+    rest.start()
     time.sleep(PLAN_SECONDS + 1)  # in which it would have planned workers without a GPU
     poor = nodes.add(num_cpus=2, num_gpus=1)
     try:
