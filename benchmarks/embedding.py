@@ -5,9 +5,9 @@
 10,000 JPEG files of 640 x 480 and 200 of 12 megapixels, made from the photo set. The three take turns in fresh processes:
 `shoal run` of a pipeline with `index.folder` and `embed.lite0` into a new folder (it lists, hashes, reads headers, embeds,
 writes Parquet, keeps the record), and the two programs of `loops.py`. Figures are medians of the turns. "Start-up excluded"
-leaves out the start of Ray, which the run's record holds, and of the rivals their imports and the opening of the model;
-Ray's workers start inside shoal's time. The steady rate leaves them out too: the images of a run beyond those of a small
-run on Ray, over the seconds beyond.
+leaves out the start and the end of Ray (the run's record holds the first and is written before the second), and of the
+rivals their imports, the opening of the model and the end of their process; Ray's workers start inside shoal's time. The
+steady rate leaves them out too: the images of a run beyond those of a small run on Ray, over the seconds beyond.
 """
 
 import argparse

@@ -79,7 +79,7 @@ class RunRecord(BaseModel):
     """How a run went; `run.json` of its folder.
 
     Attributes:
-        seconds: wall time of the run; `startup` of it went into starting or joining Ray.
+        seconds: wall time of the run until its last row was there; `startup` of it went into starting or joining Ray.
         files, accepted, rejected: numbers of files: accepted + rejected == files.
         images: distinct images among the accepted files.
         tuning: of a tuning's candidate, or of the tuning itself (then also `id`): the name of the tuning; else empty.

@@ -1,5 +1,6 @@
 """No row disappears: filtered is not failed, both have a reason, and the sum is the input."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,44 @@ def test_a_failed_run_is_in_the_catalogue_with_its_error(go: Go, tmp_path: Path)
     record = runs(Store.open(tmp_path / "out"))[-1]
     assert record.status == "failed"
     assert "cluster.liar answered the columns" in record.error
+
+
+@pytest.mark.parametrize(("stage", "status"), [("cluster.split", "done"), ("cluster.liar", "failed")])
+def test_who_reads_a_run_does_not_wait_for_ray_to_end(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, status: str
+) -> None:
+    from shoal.catalogue import runs
+    from shoal.runner.executors import Executor
+    from shoal.store import Store
+
+    found: list[str] = []
+
+    def close(executor: Executor) -> None:
+        found.extend(record.status for record in runs(Store.open(tmp_path / "out")))
+
+    monkeypatch.setattr(Executor, "close", close)
+    with nullcontext() if status == "done" else pytest.raises(RunFailed):
+        go(PIPELINE.replace("cluster.split", stage))
+    assert found == [status], "the record says how the run ended before its cluster is let go"
+
+
+def test_ray_ends_where_the_run_can_not_be_settled(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shoal import api
+    from shoal.runner.executors import Executor
+
+    closed: list[Executor] = []
+
+    def close(executor: Executor) -> None:
+        closed.append(executor)
+
+    def tell(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Executor, "close", close)
+    monkeypatch.setattr(api, "tell", tell)
+    with pytest.raises(OSError, match="the disk is full"):
+        go()
+    assert len(closed) == 1
 
 
 def test_empty_and_unreadable_sources_say_so(go: Go, photos: Path) -> None:

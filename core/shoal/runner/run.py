@@ -114,10 +114,12 @@ def execute(
         raise
     finally:
         run.record.startup = round(run.executor.start_seconds, 3)
-        run.executor.close()
         run.record.seconds = round(perf_counter() - began, 3)
-        settle(run.record)
-        _save(run)
+        try:
+            settle(run.record)
+            _save(run)
+        finally:  # last: Ray takes a second or two to end, and nobody who reads the run waits for it
+            run.executor.close()
     return run.record
 
 
