@@ -197,6 +197,31 @@ def test_a_full_disk_is_told_where_no_other_node_could_do_the_work(nodes: Nodes,
         nodes.kill(large)
 
 
+@dataclass(frozen=True)
+class Telling:
+    """A table job that says which process answered it."""
+
+    number: int
+    threads: int = 1
+    gpu: bool = False
+
+    def run(self) -> dict[str, Any]:
+        return {"number": self.number, "pid": os.getpid()}
+
+
+def test_a_worker_answers_one_table_job_after_the_other(nodes: Nodes) -> None:
+    """A hundred candidates of a tuning load their libraries as often as there are workers."""
+    import ray
+
+    jobs: list[Any] = [Placed(Telling(number), 1, 0) for number in range(24)]  # type: ignore[arg-type]
+    jobs += [Placed(Telling(number, threads=2), 1, 0) for number in range(24, 30)]  # type: ignore[arg-type]
+    outcomes = dict(Tables(ray, jobs, print, Patience(limit=120)).outcomes())
+    assert [outcomes[number]["number"] for number in range(30)] == list(range(30))  # type: ignore[index]
+    pids = [outcomes[number]["pid"] for number in range(30)]  # type: ignore[index]
+    assert len(set(pids[:24])) <= 3, "three nodes of a CPU each"
+    assert not set(pids[:24]) & set(pids[24:]), "a worker began with so many threads as its job was to have"
+
+
 def test_table_jobs_end_with_the_one_that_failed(nodes: Nodes, tmp_path: Path) -> None:
     slow: Any = Answering(tmp_path / "slow")
     failing: Any = replace(slow, mine=tmp_path / "failing", other=slow.mine, error=StageError("no weights"))

@@ -1,4 +1,4 @@
-"""Table jobs on a cluster, side by side: each an actor of its own, done again where its worker or node is lost."""
+"""Table jobs on a cluster, side by side: each on an actor of its size, done again where its worker or node is lost."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ class _Try:
     number: int
     actor: Any
     node: str = ""
+    avoid: str = ""
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Tables:
         # The same number of threads wherever it runs: sums in another order have other last bits.
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(placed.job.threads)}}
         actor = self.ray.remote(Answerer).options(num_cpus=placed.cpus, num_gpus=placed.gpus, **options).remote()
-        waiting[actor.where.remote()] = _Try(number, actor)
+        waiting[actor.where.remote()] = _Try(number, actor, avoid=avoid)
 
     def _hear(self, reference: Any, attempt: _Try, waiting: dict[Any, _Try]) -> Outcome | None:
         """Return an outcome; None where the job goes on or is done again."""
@@ -99,12 +100,31 @@ class Tables:
             attempt.node = said
             waiting[attempt.actor.answer.remote(self.jobs[attempt.number].job)] = attempt
             return None
-        self.ray.kill(attempt.actor)
         if isinstance(said, Trouble):
+            self.ray.kill(attempt.actor)
             kind = STORAGE if said.kind == "StoreError" else ""
             return self._again(attempt, kind, said, waiting, attempt.node)
+        self._pass_on(attempt, waiting)
         told = self.told[attempt.number]
         return {**said, "faults": told.faults, "retried": told.retried}
+
+    def _pass_on(self, done: _Try, waiting: dict[Any, _Try]) -> None:
+        """Give a worker that has answered the next job that has none: what libraries take to load is paid once a worker.
+
+        It is the last in Ray's queue, since Ray may be starting a worker for the first.
+        """
+        for reference, other in reversed(waiting.items()):
+            if not other.node and other.avoid != done.node and self._size(other) == self._size(done):
+                del waiting[reference]
+                self.ray.kill(other.actor)
+                job = self.jobs[other.number].job
+                waiting[done.actor.answer.remote(job)] = _Try(other.number, done.actor, done.node)
+                return
+        self.ray.kill(done.actor)
+
+    def _size(self, attempt: _Try) -> tuple[float, float, int]:
+        placed = self.jobs[attempt.number]
+        return placed.cpus, placed.gpus, placed.job.threads
 
     def _again(self, attempt: _Try, kind: str, trouble: Trouble, waiting: dict[Any, _Try], avoid: str) -> Outcome | None:
         """Give a job out once more, where that may help."""
