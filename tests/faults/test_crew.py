@@ -222,6 +222,32 @@ def test_a_worker_answers_one_table_job_after_the_other(nodes: Nodes) -> None:
     assert not set(pids[:24]) & set(pids[24:]), "a worker began with so many threads as its job was to have"
 
 
+ANSWERED: list[int] = []
+"""Jobs that this process answered."""
+
+
+@dataclass(frozen=True)
+class Clean(Telling):
+    """A table job that one number of its kind can do in a new process only: what others left fills its memory."""
+
+    picky: bool = False
+
+    def run(self) -> dict[str, Any]:
+        if self.picky and ANSWERED:
+            os.kill(os.getpid(), signal.SIGKILL)
+        ANSWERED.append(self.number)
+        return super().run()
+
+
+def test_a_table_job_that_lost_its_worker_gets_a_new_one(nodes: Nodes) -> None:
+    import ray
+
+    jobs: list[Any] = [Placed(Clean(number, picky=number > 9), 1, 0) for number in range(20)]  # type: ignore[arg-type]
+    outcomes = dict(Tables(ray, jobs, print, Patience(limit=120)).outcomes())
+    assert [outcomes[number]["number"] for number in range(20)] == list(range(20))  # type: ignore[index]
+    assert max(outcomes[number]["retried"] for number in range(20)) == 1  # type: ignore[index]
+
+
 def test_table_jobs_end_with_the_one_that_failed(nodes: Nodes, tmp_path: Path) -> None:
     slow: Any = Answering(tmp_path / "slow")
     failing: Any = replace(slow, mine=tmp_path / "failing", other=slow.mine, error=StageError("no weights"))

@@ -45,7 +45,7 @@ class Mapper(_Body):
 
 
 class Answerer(_Body):
-    """Answers one table job."""
+    """Answers table jobs, one after the other."""
 
     def answer(self, job: TableJob) -> dict[str, Any] | Trouble:
         """Return the job's facts, or what went wrong."""

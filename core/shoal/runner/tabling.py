@@ -32,7 +32,6 @@ class _Try:
     number: int
     actor: Any
     node: str = ""
-    avoid: str = ""
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Tables:
         # The same number of threads wherever it runs: sums in another order have other last bits.
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(placed.job.threads)}}
         actor = self.ray.remote(Answerer).options(num_cpus=placed.cpus, num_gpus=placed.gpus, **options).remote()
-        waiting[actor.where.remote()] = _Try(number, actor, avoid=avoid)
+        waiting[actor.where.remote()] = _Try(number, actor)
 
     def _hear(self, reference: Any, attempt: _Try, waiting: dict[Any, _Try]) -> Outcome | None:
         """Return an outcome; None where the job goes on or is done again."""
@@ -111,10 +110,13 @@ class Tables:
     def _pass_on(self, done: _Try, waiting: dict[Any, _Try]) -> None:
         """Give a worker that has answered the next job that has none: what libraries take to load is paid once a worker.
 
-        It is the last in Ray's queue, since Ray may be starting a worker for the first.
+        It is the last in Ray's queue, since Ray may be starting a worker for the first. A job that lost its worker gets a
+        new one: what others left in a process may be what it failed of. So does each job on a GPU, whose memory libraries
+        keep to themselves.
         """
         for reference, other in reversed(waiting.items()):
-            if not other.node and other.avoid != done.node and self._size(other) == self._size(done):
+            its_own = other.node or self.told[other.number].retried or self.jobs[other.number].gpus
+            if not its_own and self._size(other) == self._size(done):
                 del waiting[reference]
                 self.ray.kill(other.actor)
                 job = self.jobs[other.number].job
