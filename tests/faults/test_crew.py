@@ -228,7 +228,7 @@ ANSWERED: list[int] = []
 
 @dataclass(frozen=True)
 class Clean(Telling):
-    """A table job that one number of its kind can do in a new process only: what others left fills its memory."""
+    """A table job that, where it is picky, can be done in a new process only, as if what others left filled its memory."""
 
     picky: bool = False
 
