@@ -1,23 +1,32 @@
 """A word for a cluster whose captions do not agree: what half of its images agree on otherwise, if anything."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 
 from shoal_plugins.label._file_names import AGREE, Agreed, FileNames
+from shoal_plugins.label._nouns import nouns
 
 
-def by_file_names(rows: pa.Table, clusters: Collection[int]) -> dict[int, Agreed]:
+def by_file_names(
+    rows: pa.Table, without: Collection[int], unsure: Mapping[int, Sequence[str]] | None = None
+) -> dict[int, Agreed]:
     """Return the words that the file names of some clusters agree on, by the cluster's number.
 
     Args:
         rows: `cluster`, and `paths` where there are any.
-        clusters: those without a word.
+        without: clusters that have no word, or hardly one: any word that fits half of their images will do.
+        unsure: the words of others, which give way only to one noun that nearly all their file names share, and no other
+            cluster's: "windmill" for "towers". A narrower word stays: "dogs" where each file is called animal.
     """
-    if not clusters or "paths" not in rows.column_names:
+    unsure = unsure or {}
+    if not (without or unsure) or "paths" not in rows.column_names:
         return {}
     names = FileNames(rows["cluster"].to_pylist(), rows["paths"].to_pylist())
-    found = {cluster: names.agreed(cluster) for cluster in clusters}
+    found = {cluster: names.agreed(cluster) for cluster in without}
+    for cluster, words in unsure.items():
+        shared = names.shared(cluster)
+        found[cluster] = None if shared is None or nouns().adds_nothing(shared.word, words) else shared
     return {cluster: agreed for cluster, agreed in found.items() if agreed}
 
 

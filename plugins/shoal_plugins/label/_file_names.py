@@ -1,5 +1,7 @@
 """What the file names of a cluster's images say, where half of them agree: "planets" for earth.webp, mars.webp, venus.webp.
 
+A noun that nearly all of them share, and nearly no others, is stronger: somebody called these images that.
+
 File names are other people's text. Nothing of them goes on but nouns of `nouns.tsv`, as these stand there.
 """
 
@@ -19,13 +21,36 @@ APART = 2
 as the photographer is called so, tell nothing of flowers."""
 NEARLY = 0.8
 """A word must fit this part of the images that the best one fits: four owls among eight animals don't make it birds."""
+NEARLY_ALL = 0.9
+"""Part of a cluster's images that share a noun when somebody named them by what they show; also the part that agrees on
+another word when nobody should doubt it."""
+LEAST_SHARED = 5
+"""Images that share such a noun: "rose" of three may be a person."""
+OWN = 10
+"""Such a noun is this many times as common in a cluster as in the rest of the set: it sets these images apart."""
 EXAMPLES = 3
 """Nouns that a reason tells."""
 READ = 256
 """Characters of a file name that are read."""
 
 TECHNICAL = frozenset(
-    {"camera", "canon", "clip", "crop", "feed", "file", "galaxy", "may", "phone", "picture", "shot", "snap"}
+    {
+        "camera",
+        "canon",
+        "clip",
+        "crop",
+        "drone",
+        "feed",
+        "file",
+        "galaxy",
+        "may",
+        "phone",
+        "picture",
+        "scanner",
+        "shot",
+        "snap",
+        "webcam",
+    }
 )
 """Nouns that cameras, phones, programs and dates put into file names."""
 
@@ -92,22 +117,38 @@ class FileNames:
 
         The narrowest is the one that the fewest nouns mean: it is the least likely to fit by chance.
         """
-        size = self._images[cluster]
-        others = self._images.total() - size
-        fitting = {
-            word: images
-            for word, images in self._words[cluster].items()
-            if images >= max(LEAST, AGREE * size) and images * others >= APART * (self._everywhere[word] - images) * size
-        }
+        fitting = self._fitting(cluster, max(LEAST, AGREE * self._images[cluster]), APART)
         if not fitting:
             return None
         enough = NEARLY * max(fitting.values())
         narrow = [word for word in fitting if fitting[word] >= enough]
         word = min(narrow, key=lambda word: (word.chance, -fitting[word], word.shown, word.broader))
+        return self._told(cluster, word)
+
+    def shared(self, cluster: int) -> Agreed | None:
+        """Return the noun that nearly all names of a cluster hold and nearly no others, if there is just one: "windmill"."""
+        fitting = self._fitting(cluster, max(LEAST_SHARED, NEARLY_ALL * self._images[cluster]), OWN)
+        found = [word for word in fitting if not word.broader]
+        return self._told(cluster, found[0]) if len(found) == 1 else None
+
+    def _fitting(self, cluster: int, least: float, apart: float) -> dict[Word, int]:
+        """Return how many images of a cluster each word fits that fits so many and is so much commoner than in the rest."""
+        size = self._images[cluster]
+        others = self._images.total() - size
+        return {
+            word: images
+            for word, images in self._words[cluster].items()
+            if images >= least and images * others >= apart * (self._everywhere[word] - images) * size
+        }
+
+    def _told(self, cluster: int, word: Word) -> Agreed:
+        """Return a word with what it rests on."""
+        size, fitting = self._images[cluster], self._words[cluster][word]
+        others = self._images.total() - size
         examples = f" ({', '.join(self._examples(cluster, word))})" if word.broader else ""
-        rest = f" and {self._everywhere[word] - fitting[word]:,} of {others:,} others" if others else ""
-        said = f'"{word.shown}" fits the file names of {fitting[word]:,} of {size:,} images{examples}{rest}'
-        return Agreed(word.shown, said, fitting[word] / size)
+        rest = f" and {self._everywhere[word] - fitting:,} of {others:,} others" if others else ""
+        said = f'"{word.shown}" fits the file names of {fitting:,} of {size:,} images{examples}{rest}'
+        return Agreed(word.shown, said, fitting / size)
 
     def _examples(self, cluster: int, broader: Word) -> list[str]:
         """Return the commonest nouns of a broader word, of equals by the alphabet."""

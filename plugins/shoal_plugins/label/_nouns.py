@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from shoal_plugins.label._terms import singular
+from shoal_plugins.label._terms import holds, key_of, singular
 
 LONGEST = 3
 """Words of a noun at most."""
@@ -51,6 +51,12 @@ class Nouns:
             if found:
                 yield found[0]
             start = found[1] if found else start + 1
+
+    def adds_nothing(self, noun: str, words: Sequence[str]) -> bool:
+        """Tell whether a noun says no more than some words do: "tool" after "hand tools", "animal" after "dogs"."""
+        sought = key_of(noun.split())
+        meant = self.meant.get(self._key([word.lower() for word in words]) or "", ()) if words else ()
+        return holds(key_of(words), sought) or any(key_of(word.shown.split()) == sought for word in meant)
 
     def _key(self, words: Sequence[str]) -> str | None:
         """Return the noun that words are together."""

@@ -2,7 +2,7 @@
 
 from shoal_plugins.label._clashes import Name
 from shoal_plugins.label._evidence import Evidence, Key
-from shoal_plugins.label._file_names import Agreed
+from shoal_plugins.label._file_names import AGREE, Agreed
 
 
 def reason(index: int, name: Name, order: list[Key], evidence: Evidence, captioned: int, agreed: Agreed | None) -> str:
@@ -14,7 +14,7 @@ def reason(index: int, name: Name, order: list[Key], evidence: Evidence, caption
         order: its keywords, the one that tells most first.
         evidence: which captions hold them.
         captioned: how many of its images have a caption.
-        agreed: the word that names it because its captions do not agree.
+        agreed: the word that names it because its captions agree on none, or less than its file names do on this.
     """
     if not name.keys:
         many = "its only caption holds no keyword" if captioned == 1 else f"none of its {captioned} captions holds a keyword"
@@ -37,10 +37,11 @@ def _lead(index: int, key: Key, evidence: Evidence) -> str:
 
 
 def _doubt(index: int, order: list[Key], evidence: Evidence) -> str:
-    """Return how far the captions of a cluster are from agreeing."""
+    """Return how far the captions of a cluster are from agreeing, wholly or at all."""
     commonest = max(order, key=lambda key: len(evidence.holders[index][key]))
+    agree = "do not agree" if evidence.share(index, commonest) < AGREE else "agree less"
     held = _holding([index], commonest, evidence)
-    return f"its captions do not agree: {_quoted(commonest, evidence)}, said most often, is in {held}"
+    return f"its captions {agree}: {_quoted(commonest, evidence)}, said most often, is in {held}"
 
 
 def _change(index: int, name: Name, evidence: Evidence) -> list[str]:

@@ -1,6 +1,6 @@
 """`label.keywords`: names clusters from the keywords of their captions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -14,8 +14,8 @@ from shoal.schema import columns, vector
 from shoal_plugins.label._broader import by_file_names, by_tags
 from shoal_plugins.label._choosing import Rules, choose, led_by, ranked
 from shoal_plugins.label._clashes import Names
-from shoal_plugins.label._evidence import Evidence, gather
-from shoal_plugins.label._file_names import AGREE, Agreed
+from shoal_plugins.label._evidence import Evidence, Key, gather
+from shoal_plugins.label._file_names import AGREE, NEARLY_ALL, Agreed
 from shoal_plugins.label._nouns import digest
 from shoal_plugins.label._reasons import reason
 from shoal_plugins.label._terms import key_of
@@ -41,8 +41,12 @@ class Keywords(Labeller):
     twice as common there as in the rest of the set, is the label ("planets" for earth.webp, mars.webp, venus.webp). Only
     nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. Then, unless a
     language model wrote the captions, ImageNet tags where a step makes them: the word of `label.tags` that half of the
-    images show ("round objects"). If nothing agrees, the keywords stay. The reason says what it was; to rename images may
-    change a label.
+    images show ("round objects"). If nothing agrees, the keywords stay.
+
+    Unless a language model wrote the captions, file names may also say more than captions that agree: where no keyword is in
+    nine tenths of them, a noun that nine tenths of the file names share, of five or more, and that is ten times as common as
+    in the rest of the set, is the label ("windmill" for "towers"), but for one that says less ("animal" for "dogs"). The
+    reason says what a label rests on; to rename images may change it.
 
     Take it behind a captioner and a distiller; `label.tags` needs neither.
 
@@ -77,6 +81,12 @@ class Keywords(Labeller):
         description="Whether file names are read where the captions of a cluster do not agree: `earth.jpg`, `mars.jpg` and "
         "`venus.jpg` are planets.",
     )
+    file_names_first: bool | None = Field(
+        None,
+        description="Whether a noun that nearly all file names of a cluster share, and nearly no others, comes before "
+        "keywords that are in most of its captions but not in nearly all: `windmill1.jpg` to `windmill9.jpg` are no towers; "
+        "null: only where no language model wrote the captions. It needs `file_names`.",
+    )
     tags: bool | None = Field(
         None,
         description="Whether ImageNet tags name a cluster where neither captions nor file names agree, and half of its "
@@ -94,11 +104,11 @@ class Keywords(Labeller):
         return {**super().identity(), **({"nouns": digest()} if self.file_names else {})}
 
     def bind(self, makers: Mapping[str, Stage]) -> Stage:
-        """Return this stage with `tags` decided by who wrote the captions."""
-        if self.tags is not None:
-            return self
+        """Return this stage with `tags` and `file_names_first` decided by who wrote the captions."""
         captioner = makers.get("caption")
-        return self.model_copy(update={"tags": not (isinstance(captioner, Captioner) and captioner.talks)})
+        mute = not (isinstance(captioner, Captioner) and captioner.talks)
+        undecided = [option for option in ("tags", "file_names_first") if getattr(self, option) is None]
+        return self.model_copy(update=dict.fromkeys(undecided, mute))
 
     def produces(self) -> pa.Schema:
         """Return `label`, `reason`, and for a label that was told apart `first_label` and `told_apart_from` (else null)."""
@@ -109,11 +119,11 @@ class Keywords(Labeller):
         clusters = rows["cluster"].to_pylist()
         lists = rows["keywords"].to_pylist() if "keywords" in rows.column_names else [None] * len(clusters)
         evidence = gather(clusters, lists, self.max_words)
-        agreed = self._agreed(rows, evidence)
-        evidence = evidence.showing(found.word for found in agreed.values())
         scores = evidence.scores(range(len(evidence.clusters)))
         rules = Rules(self.min_words, self.max_words, self.max_keywords, self.max_characters, self.enough)
         chosen = [choose(index, found, evidence, rules) for index, found in enumerate(scores)]
+        agreed = self._agreed(rows, evidence, [keys[0] if keys else () for keys in chosen])
+        evidence = evidence.showing(found.word for found in agreed.values())
         for index, found in agreed.items():
             chosen[index] = led_by(key_of(found.word.split()), chosen[index], evidence, rules)
         names = Names(evidence, chosen, rules).give()
@@ -131,18 +141,24 @@ class Keywords(Labeller):
         schema = pa.schema([pa.field("cluster", pa.int32()), *self.produces()])
         return pa.table([pa.array(made[field.name], field.type) for field in schema], schema=schema)
 
-    def _agreed(self, rows: pa.Table, evidence: Evidence) -> dict[int, Agreed]:
-        """Return, by place in `evidence`, a word for each cluster whose captions do not agree, where one fits a label."""
-        doubtful = {
-            cluster: index
-            for index, cluster in enumerate(evidence.clusters)
-            if evidence.captions[index] and evidence.largest_share(index) < AGREE
-        }
-        found = by_file_names(rows, doubtful) if self.file_names else {}
+    def _agreed(self, rows: pa.Table, evidence: Evidence, leading: Sequence[Key]) -> dict[int, Agreed]:
+        """Return, by place in `evidence`, a word for clusters whose captions agree on none or less, where one fits a label.
+
+        Args:
+            rows: the images.
+            evidence: what their captions say.
+            leading: the keyword that tells most about each cluster.
+        """
+        captioned = {cluster: index for index, cluster in enumerate(evidence.clusters) if evidence.captions[index]}
+        share = {cluster: evidence.largest_share(index) for cluster, index in captioned.items()}
+        doubtful = [cluster for cluster in captioned if share[cluster] < AGREE]
+        unsure = {cluster: leading[index] for cluster, index in captioned.items() if AGREE <= share[cluster] < NEARLY_ALL}
+        first = unsure if self.file_names_first is not False else {}
+        found = by_file_names(rows, doubtful, first) if self.file_names else {}
         if self.tags is not False:
-            found |= by_tags(rows, doubtful.keys() - found.keys())
+            found |= by_tags(rows, set(doubtful) - found.keys())
         return {
-            doubtful[cluster]: agreed
+            captioned[cluster]: agreed
             for cluster, agreed in found.items()
             if len(agreed.word.split()) <= self.max_words and len(agreed.word) <= self.max_characters
         }

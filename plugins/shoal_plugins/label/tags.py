@@ -11,7 +11,7 @@ from shoal.hooks import hookimpl
 from shoal.kinds import Labeller
 from shoal.schema import columns, vector
 from shoal_plugins.label._broader import by_file_names
-from shoal_plugins.label._file_names import Agreed
+from shoal_plugins.label._file_names import NEARLY_ALL, Agreed
 from shoal_plugins.label._nouns import digest
 from shoal_plugins.label._words import CLASSES, best_class_name
 
@@ -35,14 +35,17 @@ class Tags(Labeller):
     Where a cluster is "mixed", or its word is one for want of a better ("round objects", "containers"), the file names are
     asked: the narrowest word that fits those of half of the images, of no fewer than show the other word, and is twice as
     common there as in the rest of the set, is the label ("planets" for earth.webp, mars.webp, venus.webp), and the reason
-    says so. Only nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. To
-    rename images may change a label.
+    says so. Only nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. Where
+    fewer than nine tenths of a cluster show its word, a noun that nine tenths of the file names share, of five or more, and
+    that is ten times as common as in the rest of the set, is the label ("windmill" for "towers"), but for one that says less
+    ("animal" for "dogs"). To rename images may change a label.
 
     Source: the trade of accuracy against specificity over a class hierarchy is that of Deng et al., "Hedging Your Bets",
     CVPR 2012; WordNet 3.0 (Princeton University).
     """
 
     name: ClassVar[str] = "tags"
+    version: ClassVar[str] = "2"
     consumes: ClassVar[pa.Schema] = columns(cluster=pa.int32(), probabilities=vector(CLASSES))
     optional: ClassVar[pa.Schema] = columns(paths=pa.list_(pa.string()))
 
@@ -60,8 +63,9 @@ class Tags(Labeller):
     )
     file_names: bool = Field(
         True,
-        description="Whether file names are read where the images themselves give no word or only a makeshift one: "
-        "`earth.jpg`, `mars.jpg` and `venus.jpg` are planets.",
+        description="Whether file names are read where the images themselves give no word or only a makeshift one "
+        "(`earth.jpg`, `mars.jpg` and `venus.jpg` are planets), or where nearly all of a cluster share a noun and fewer "
+        "show its word (`windmill1.jpg` to `windmill9.jpg` are no towers).",
     )
     contrast: float = Field(
         0.3,
@@ -94,18 +98,24 @@ class Tags(Labeller):
     def _by_file_names(
         self, rows: pa.Table, evidence: "Evidence", choices: "list[Choice]"
     ) -> "Iterator[tuple[int, Agreed]]":
-        """Yield the clusters that only a makeshift word names, or none, and the word that their file names agree on."""
+        """Yield the clusters whose file names say more than what their images show, and the word that these agree on."""
         if not self.file_names:
             return
-        makeshift = {
-            int(evidence.clusters[index]): index
-            for index, choice in enumerate(choices)
-            if choice.word is None or evidence.words[choice.word].weight < 1
-        }
-        for cluster, agreed in by_file_names(rows, makeshift).items():
-            index = makeshift[cluster]
-            shown = choices[index].support / evidence.sizes[index] if choices[index].word is not None else 0
-            if agreed.share >= shown and len(agreed.word.split()) <= self.max_words:
+        places = {int(cluster): index for index, cluster in enumerate(evidence.clusters)}
+        shown = [
+            choice.support / size if choice.word is not None else 0
+            for choice, size in zip(choices, evidence.sizes, strict=True)
+        ]
+        makeshift, unsure = set[int](), dict[int, list[str]]()
+        for cluster, index in places.items():
+            word = choices[index].word
+            if word is None or evidence.words[word].weight < 1:
+                makeshift.add(cluster)
+            elif shown[index] < NEARLY_ALL:
+                unsure[cluster] = evidence.words[word].name.split()
+        for cluster, agreed in by_file_names(rows, makeshift, unsure).items():
+            index = places[cluster]
+            if agreed.share >= shown[index] and len(agreed.word.split()) <= self.max_words:
                 yield index, agreed
 
     def _table(self, clusters: "object", labels: list[str], reasons: list[str]) -> pa.Table:

@@ -27,8 +27,8 @@ class Captions(Rescuer):
     suggested, unless another is as like. Beside it stands what the picture says, whatever the words say:
     `nearest`, the cluster whose centroid is nearest in the embedding.
 
-    Of photographs hidden in noise, with the captions of `caption.tags` for five images a cluster, 93 % of the suggestions
-    were right and 75 % of the photographs came back (`docs/benchmarks.md`); with `agree`, 98 % and 70 %.
+    Of photographs hidden in noise, with the captions of `caption.tags` for five images a cluster, 91 % of the suggestions
+    were right and 73 % of the photographs came back (`docs/benchmarks.md`); with `agree`, 99 % and 72 %.
 
     An image without a caption, or with one that the text model can't read, has no score, and still has its `nearest`. A
     label that two clusters share counts for neither. Noise in a set without clusters gets nothing. The default text model

@@ -56,7 +56,7 @@ def test_the_words_of_a_name(path: str, found: list[str]) -> None:
     ["IMG_1234", "DSC04711", "DSCN0001", "PXL_20240501_120000123", "MVIMG_2020", "P1010023", "GOPR0042", "DJI_0007",
      "image (3)", "WhatsApp Image 2024-05-01 at 12.00.00", "Screenshot 2024-05-01", "scan0001", "Galaxy_S20",
      "camera1_frame_000123", "photo-copy-final", "untitled", "2024-may-01",
-     "Picture 7"],
+     "Picture 7", "drone_0012", "webcam-3", "scanner01"],
 )  # fmt: skip
 def test_what_cameras_phones_and_programs_write_says_nothing(stem: str) -> None:
     assert named([f"/dogs/{stem}.jpg"]) == set()
@@ -98,6 +98,39 @@ def test_what_the_rest_of_the_set_is_called_too_tells_nothing() -> None:
     assert agreed(here, [*[f"rose_{number}" for number in range(9, 12)], *["IMG_1"] * 3])[0] == "rose"
 
 
+MILLS = [f"windmill{number}" for number in range(9)]
+
+
+def shared(*groups: Sequence[str], noise: Sequence[str] = ()) -> str | None:
+    """Return the noun that the images of the first cluster share."""
+    found = read(*groups, noise=noise).shared(0)
+    return found and found.word
+
+
+def test_a_noun_that_nearly_all_share_and_nearly_no_others() -> None:
+    found = read(MILLS, PLANETS).shared(0)
+    assert found is not None
+    assert found.said == '"windmill" fits the file names of 9 of 9 images and 0 of 9 others'
+    assert found.share == 1
+    assert shared([*MILLS, "IMG_7"], PLANETS) == "windmill"
+    assert shared([*MILLS, "IMG_7", "IMG_8"], PLANETS) is None
+    assert shared(MILLS) == "windmill"
+
+
+def test_a_noun_of_few_images_or_of_others_too_is_not_shared() -> None:
+    assert shared(MILLS[:5], PLANETS) == "windmill"
+    assert shared(MILLS[:4], PLANETS) is None
+    assert shared(MILLS, ["windmill", *PLANETS[1:]]) is None  # 1 of 9
+    assert shared(MILLS, ["windmill", *PLANETS]) == "windmill"  # 1 of 10
+    assert shared(MILLS, noise=[*MILLS, *PLANETS]) is None
+
+
+def test_a_broader_word_is_not_shared_nor_one_of_two_nouns() -> None:
+    assert shared(PLANETS, MILLS) is None
+    assert shared([f"windmill_hammer_{number}" for number in range(9)], PLANETS) is None
+    assert shared([f"golf_ball_{number}" for number in range(9)], PLANETS) == "golf ball"
+
+
 def test_an_image_with_several_names_counts_once() -> None:
     names = FileNames([0, 0, 1], [["/a/earth.jpg", "/b/mars.jpg", "/c/earth.jpg"], ["/a/venus.jpg"], None])
     found = names.agreed(0)
@@ -125,9 +158,8 @@ def test_nothing_but_known_words_comes_of_hostile_names_in_any_order(
     mixed = [(cluster, random.sample(paths, len(paths))) for cluster, paths in random.sample(rows, len(rows))]
     one, other = (FileNames([row[0] for row in table], [row[1] for row in table]) for table in (rows, mixed))
     for cluster in range(3):
-        found = one.agreed(cluster)
-        assert found == other.agreed(cluster)
-        if found is not None:
+        assert (one.agreed(cluster), one.shared(cluster)) == (other.agreed(cluster), other.shared(cluster))
+        for found in filter(None, (one.agreed(cluster), one.shared(cluster))):
             assert found.word in known
             told = re.fullmatch(
                 r'"([a-z ]+)" fits the file names of \d+ of \d+ images(?: \(([a-z, ]+)\))?(?: and \d+ of \d+ others)?',
