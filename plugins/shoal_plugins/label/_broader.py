@@ -1,4 +1,4 @@
-"""A word for a cluster whose captions do not agree: what half of its images agree on otherwise, if anything."""
+"""A word for a cluster whose captions agree on none, or less than its file names do: what these or its tags agree on."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -9,24 +9,23 @@ from shoal_plugins.label._nouns import nouns
 
 
 def by_file_names(
-    rows: pa.Table, without: Collection[int], unsure: Mapping[int, Sequence[str]] | None = None
+    rows: pa.Table, without: Collection[int], unsure: Mapping[int, Sequence[Sequence[str]]]
 ) -> dict[int, Agreed]:
     """Return the words that the file names of some clusters agree on, by the cluster's number.
 
     Args:
         rows: `cluster`, and `paths` where there are any.
         without: clusters that have no word, or hardly one: any word that fits half of their images will do.
-        unsure: the words of others, which give way only to one noun that nearly all their file names share, and no other
-            cluster's: "windmill" for "towers". A narrower word stays: "dogs" where each file is called animal.
+        unsure: what is said of others, each thing in words. It gives way only to a noun that nearly all their file names
+            share and nearly no others, and that says more than each: "windmill" for "towers", but not "animal" for "dogs".
     """
-    unsure = unsure or {}
     if not (without or unsure) or "paths" not in rows.column_names:
         return {}
     names = FileNames(rows["cluster"].to_pylist(), rows["paths"].to_pylist())
     found = {cluster: names.agreed(cluster) for cluster in without}
-    for cluster, words in unsure.items():
+    for cluster, said in unsure.items():
         shared = names.shared(cluster)
-        found[cluster] = None if shared is None or nouns().adds_nothing(shared.word, words) else shared
+        found[cluster] = shared if shared and all(nouns().says_more(shared.word, words) for words in said) else None
     return {cluster: agreed for cluster, agreed in found.items() if agreed}
 
 

@@ -43,9 +43,16 @@ class Evidence:
         """Return the part of a cluster's captions that holds its commonest keyword; 0 where it has none."""
         return max((self.share(index, held) for held in self.holders[index]), default=0.0)
 
+    def common(self, index: int, share: float) -> list[Key]:
+        """Return the keywords that this part of a cluster's captions hold."""
+        return [key for key in self.holders[index] if self.share(index, key) >= share]
+
     def showing(self, words: Iterable[str]) -> "Evidence":
-        """Return the same evidence that also knows how words are written that labels hold, whatever captions hold."""
-        return replace(self, shown={**self.shown, **{key_of(word.split()): word for word in words}})
+        """Return the same evidence that also knows how words are written that labels hold, whatever captions hold.
+
+        Of "dog" and "dogs" the longer one is shown.
+        """
+        return replace(self, shown={**self.shown, **{key_of(word.split()): word for word in sorted(words, key=len)}})
 
     def scores(self, among: Sequence[int]) -> list[dict[Key, float]]:
         """Return what each keyword tells about each of some clusters against the others of them.

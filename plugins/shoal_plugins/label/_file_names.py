@@ -33,26 +33,23 @@ EXAMPLES = 3
 READ = 256
 """Characters of a file name that are read."""
 
-TECHNICAL = frozenset(
-    {
-        "camera",
-        "canon",
-        "clip",
-        "crop",
-        "drone",
-        "feed",
-        "file",
-        "galaxy",
-        "may",
-        "phone",
-        "picture",
-        "scanner",
-        "shot",
-        "snap",
-        "webcam",
-    }
-)
-"""Nouns that cameras, phones, programs and dates put into file names."""
+TECHNICAL = frozenset({
+    "camera", "canon", "clip", "crop", "drone", "feed", "file", "galaxy", "may", "phone", "picture", "satellite",
+    "scanner", "shot", "snap", "train", "webcam",
+})  # fmt: skip
+"""Nouns that cameras, phones, programs, data sets and dates put into file names."""
+
+PROPER = frozenset({
+    "alexander", "angelica", "basil", "bath", "ben", "berlin", "billy", "bob", "bordeaux", "brad", "brandy", "brazil",
+    "brent", "burgundy", "charlotte", "chile", "chuck", "clarence", "cotswold", "daisy", "daphne", "derby", "emery",
+    "erica", "frank", "geneva", "ginger", "graham", "gray", "guinea", "hampshire", "holly", "indus", "iris", "ivy",
+    "jack", "jasmine", "java", "jay", "jean", "jennet", "jenny", "jersey", "jock", "john", "jolly", "kit", "kitty",
+    "lance", "laurel", "leo", "lily", "lincoln", "liza", "mac", "mack", "madeira", "marc", "margarita", "maria", "mavis",
+    "merle", "merlin", "mina", "molly", "niagara", "nova", "olive", "panama", "patty", "pearl", "peg", "penny", "phoebe",
+    "poppy", "ramona", "robin", "rose", "rosemary", "rowan", "ruby", "sam", "savoy", "sienna", "sierra", "spa", "timothy",
+    "toby", "tom", "turkey", "veronica", "victoria", "viola", "violet", "warren", "willow", "winchester",
+})  # fmt: skip
+"""Nouns that are as often somebody's name or a place's: where captions agree they do not come first."""
 
 _CHUNK = re.compile(r"\d*([A-Za-z]+)\d*")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -110,7 +107,10 @@ class FileNames:
             found = named(where or ())
             self._nouns[cluster].update(found)
             self._words[cluster].update({word for noun in found for word in nouns().meant[noun]})
-        self._everywhere = sum(self._words.values(), Counter())
+        self._total = self._images.total()
+        self._everywhere: Counter[Word] = Counter()
+        for counted in self._words.values():
+            self._everywhere.update(counted)
 
     def agreed(self, cluster: int) -> Agreed | None:
         """Return the narrowest word that fits half of a cluster's images and nearly as many as any, if there is one.
@@ -126,15 +126,20 @@ class FileNames:
         return self._told(cluster, word)
 
     def shared(self, cluster: int) -> Agreed | None:
-        """Return the noun that nearly all names of a cluster hold and nearly no others, if there is just one: "windmill"."""
+        """Return the noun that nearly all names of a cluster hold and nearly no others, if there is just one: "windmill".
+
+        Where all images are one cluster there are no others, so that nothing tells whether the noun is this cluster's own.
+        """
+        if self._images[cluster] == self._total:
+            return None
         fitting = self._fitting(cluster, max(LEAST_SHARED, NEARLY_ALL * self._images[cluster]), OWN)
-        found = [word for word in fitting if not word.broader]
+        found = [word for word in fitting if not word.broader and word.shown not in PROPER]
         return self._told(cluster, found[0]) if len(found) == 1 else None
 
     def _fitting(self, cluster: int, least: float, apart: float) -> dict[Word, int]:
         """Return how many images of a cluster each word fits that fits so many and is so much commoner than in the rest."""
         size = self._images[cluster]
-        others = self._images.total() - size
+        others = self._total - size
         return {
             word: images
             for word, images in self._words[cluster].items()
@@ -144,7 +149,7 @@ class FileNames:
     def _told(self, cluster: int, word: Word) -> Agreed:
         """Return a word with what it rests on."""
         size, fitting = self._images[cluster], self._words[cluster][word]
-        others = self._images.total() - size
+        others = self._total - size
         examples = f" ({', '.join(self._examples(cluster, word))})" if word.broader else ""
         rest = f" and {self._everywhere[word] - fitting:,} of {others:,} others" if others else ""
         said = f'"{word.shown}" fits the file names of {fitting:,} of {size:,} images{examples}{rest}'

@@ -1,6 +1,7 @@
 """Chooses a word for each cluster: how much a word tells about the cluster, who supports it, and who has it already."""
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -145,13 +146,23 @@ def bits(mass: "Floats", reference: "Floats") -> "Floats":
 class Namer:
     """Gives names greedily: the cluster that a word tells most about takes it; later ones must differ from it."""
 
-    def __init__(self, evidence: Evidence) -> None:
-        """Find each cluster's supported words."""
+    def __init__(self, evidence: Evidence, known: Mapping[int, str] | None = None) -> None:
+        """Find each cluster's supported words.
+
+        Args:
+            evidence: what the probabilities say.
+            known: names, by the cluster's index, of those that have one from elsewhere: they need no word, and nobody else
+                is called so.
+        """
         self.evidence = evidence
+        self.known = known or {}
         self.given: dict[int, int] = {}  # cluster index -> word index, in the order of giving
-        self.labels: set[str] = set()
+        self.labels: set[str] = set(self.known.values())
         self.options: list[NDArray[np.intp]] = []
         for index, size in enumerate(evidence.sizes):
+            if index in self.known:
+                self.options.append(np.empty(0, dtype=np.intp))
+                continue
             words = evidence.candidates(index)
             enough = evidence.support(index, words) >= max(evidence.rules.min_support * float(size), 1)
             special = enough & evidence.special(index, words)
@@ -203,6 +214,8 @@ class Namer:
 
     def _choice(self, index: int) -> Choice:
         evidence, options = self.evidence, self.options[index]
+        if index in self.known:
+            return Choice(self.known[index], None, None, 0, ())
         if not len(options):
             return self._mixed(index)
         word = self.given.get(index, int(options[0]))

@@ -9,6 +9,8 @@ from importlib.resources import files
 
 from shoal_plugins.label._terms import holds, key_of, singular
 
+Key = tuple[str, ...]
+
 LONGEST = 3
 """Words of a noun at most."""
 
@@ -34,9 +36,11 @@ class Nouns:
 
     Attributes:
         meant: by each noun without its spaces, "polarbear": itself, and the broader words for it.
+        wider: the keys of the broader words above each broader word, itself among them, by its key: "dog" is under "animal".
     """
 
     meant: Mapping[str, tuple[Word, ...]]
+    wider: Mapping[Key, frozenset[Key]]
 
     def find(self, words: Sequence[str]) -> Iterator[str]:
         """Yield the nouns, as keys of `meant`, that a row of words holds; a longer one in place of its words.
@@ -52,11 +56,26 @@ class Nouns:
                 yield found[0]
             start = found[1] if found else start + 1
 
-    def adds_nothing(self, noun: str, words: Sequence[str]) -> bool:
-        """Tell whether a noun says no more than some words do: "tool" after "hand tools", "animal" after "dogs"."""
-        sought = key_of(noun.split())
-        meant = self.meant.get(self._key([word.lower() for word in words]) or "", ()) if words else ()
-        return holds(key_of(words), sought) or any(key_of(word.shown.split()) == sought for word in meant)
+    def says_more(self, noun: str, words: Sequence[str]) -> bool:
+        """Tell whether a noun is a kind of what some words say, or says something else that is not wider.
+
+        "dog" says more than "animals", and "windmill" than "towers"; "animal" does not say more than "dog", nor "canine"
+        than "hound", nor "tool" than "hand tools". Of something else a broader word, such as "vehicle", never does: not each
+        thing that it stands for is known.
+        """
+        own, said, above = key_of(noun.split()), key_of(words), self._above(noun.split())
+        if said in above - {own}:
+            return True
+        if holds(said, own) or own in self.wider:
+            return False
+        theirs = self._above([word.lower() for word in words])
+        return above == theirs or not theirs or not all(self.wider[key] & above for key in theirs)
+
+    def _above(self, words: Sequence[str]) -> set[Key]:
+        """Return the keys of the broader words for the noun that words end in: "Golden Retriever" is a retriever."""
+        ends = (self._key(words[start:]) for start in range(len(words)))
+        noun = next((key for key in ends if key), None)
+        return {key_of(word.shown.split()) for word in self.meant[noun][1:]} if noun else set()
 
     def _key(self, words: Sequence[str]) -> str | None:
         """Return the noun that words are together."""
@@ -68,9 +87,13 @@ def parse(table: str) -> Nouns:
     """Return what the text of `nouns.tsv` says."""
     shown: dict[str, str] = {}
     names: dict[str, set[str]] = {}
+    above: dict[Key, frozenset[Key]] = {}
     for line in table.splitlines():
         if line and not line.startswith("#"):
             name, _, wider, nouns = line.split("\t")
+            above[key_of(name.split())] = frozenset(
+                key_of(each.split()) for each in [name, *filter(None, wider.split(", "))]
+            )
             for noun in nouns.split():
                 key = noun.replace("_", "")
                 shown.setdefault(key, noun.replace("_", " "))
@@ -81,7 +104,8 @@ def parse(table: str) -> Nouns:
         {
             key: (Word(noun, 1 / len(names), broader=False), *(broader[name] for name in sorted(names[key])))
             for key, noun in shown.items()
-        }
+        },
+        above,
     )
 
 

@@ -23,7 +23,8 @@ def reason(index: int, name: Name, order: list[Key], evidence: Evidence, caption
     parts = [agreed.said, _doubt(index, order, evidence)] if agreed else [_lead(index, name.keys[0], evidence)]
     further = [f"{_quoted(key, evidence)} in {len(evidence.holders[index][key])}" for key in name.keys[1:]]
     parts += [", ".join(further)] if further else []
-    known = {word for key in (*name.keys, name.told or ()) for word in key}
+    told = [_commonest(index, order, evidence)] if agreed else []
+    known = {word for key in (*name.keys, name.told or (), *told) for word in key}
     next_best = [_quoted(key, evidence) for key in order if known.isdisjoint(key)][:2]
     parts += [f"next best: {', '.join(next_best)}"] if next_best else []
     return "; ".join([*parts, *_change(index, name, evidence)]) + "."
@@ -38,10 +39,15 @@ def _lead(index: int, key: Key, evidence: Evidence) -> str:
 
 def _doubt(index: int, order: list[Key], evidence: Evidence) -> str:
     """Return how far the captions of a cluster are from agreeing, wholly or at all."""
-    commonest = max(order, key=lambda key: len(evidence.holders[index][key]))
-    agree = "do not agree" if evidence.share(index, commonest) < AGREE else "agree less"
+    commonest = _commonest(index, order, evidence)
+    agree = "do not agree" if evidence.share(index, commonest) <= AGREE else "agree less"
     held = _holding([index], commonest, evidence)
     return f"its captions {agree}: {_quoted(commonest, evidence)}, said most often, is in {held}"
+
+
+def _commonest(index: int, order: list[Key], evidence: Evidence) -> Key:
+    """Return the keyword that most captions of a cluster hold."""
+    return max(order, key=lambda key: len(evidence.holders[index][key]))
 
 
 def _change(index: int, name: Name, evidence: Evidence) -> list[str]:

@@ -49,8 +49,20 @@ def key_of(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(singular(word.casefold()) for word in words)
 
 
+_IRREGULAR = {
+    "wolves": "wolf", "knives": "knife", "leaves": "leaf", "shelves": "shelf", "calves": "calf", "loaves": "loaf",
+    "scarves": "scarf", "hooves": "hoof", "elves": "elf", "dwarves": "dwarf", "thieves": "thief", "wives": "wife",
+    "buses": "bus", "gases": "gas", "geese": "goose", "mice": "mouse", "feet": "foot", "teeth": "tooth", "oxen": "ox",
+    "men": "man", "women": "woman", "children": "child", "potatoes": "potato", "tomatoes": "tomato",
+    "volcanoes": "volcano", "mangoes": "mango", "heroes": "hero", "tornadoes": "tornado", "buffaloes": "buffalo",
+    "mosquitoes": "mosquito", "torpedoes": "torpedo",
+}  # fmt: skip
+
+
 def singular(word: str) -> str:
     """Return a word without an English plural's ending; a word of another language at most loses its last s, everywhere."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     if len(word) < 4 or not word.isascii() or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies") and len(word) > 4:

@@ -45,8 +45,9 @@ class Keywords(Labeller):
 
     Unless a language model wrote the captions, file names may also say more than captions that agree: where no keyword is in
     nine tenths of them, a noun that nine tenths of the file names share, of five or more, and that is ten times as common as
-    in the rest of the set, is the label ("windmill" for "towers"), but for one that says less ("animal" for "dogs"). The
-    reason says what a label rests on; to rename images may change it.
+    in the rest of the set, is the label ("windmill" for "towers"), but for one that says less ("animal" for "dogs") and
+    names of people and places that are nouns, too ("turkey"). The reason says what a label rests on; to rename images may
+    change it.
 
     Take it behind a captioner and a distiller; `label.tags` needs neither.
 
@@ -78,8 +79,8 @@ class Keywords(Labeller):
 
     file_names: bool = Field(
         True,
-        description="Whether file names are read where the captions of a cluster do not agree: `earth.jpg`, `mars.jpg` and "
-        "`venus.jpg` are planets.",
+        description="Whether file names are read: where the captions of a cluster do not agree (`earth.jpg`, `mars.jpg` and "
+        "`venus.jpg` are planets), and for `file_names_first`.",
     )
     file_names_first: bool | None = Field(
         None,
@@ -97,6 +98,8 @@ class Keywords(Labeller):
     def _bounds(self) -> "Keywords":
         if self.min_words > self.max_words:
             raise ValueError(f"min_words ({self.min_words}) is over max_words ({self.max_words}); lower it")
+        if self.file_names_first and not self.file_names:
+            raise ValueError("file_names_first needs file names: set file_names to true, or leave file_names_first out")
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -122,8 +125,10 @@ class Keywords(Labeller):
         scores = evidence.scores(range(len(evidence.clusters)))
         rules = Rules(self.min_words, self.max_words, self.max_keywords, self.max_characters, self.enough)
         chosen = [choose(index, found, evidence, rules) for index, found in enumerate(scores)]
-        agreed = self._agreed(rows, evidence, [keys[0] if keys else () for keys in chosen])
-        evidence = evidence.showing(found.word for found in agreed.values())
+        agreed = self._agreed(rows, evidence, chosen)
+        if agreed:
+            evidence = evidence.showing(found.word for found in agreed.values())
+            chosen = [choose(index, found, evidence, rules) for index, found in enumerate(scores)]  # words may be longer
         for index, found in agreed.items():
             chosen[index] = led_by(key_of(found.word.split()), chosen[index], evidence, rules)
         names = Names(evidence, chosen, rules).give()
@@ -141,20 +146,23 @@ class Keywords(Labeller):
         schema = pa.schema([pa.field("cluster", pa.int32()), *self.produces()])
         return pa.table([pa.array(made[field.name], field.type) for field in schema], schema=schema)
 
-    def _agreed(self, rows: pa.Table, evidence: Evidence, leading: Sequence[Key]) -> dict[int, Agreed]:
+    def _agreed(self, rows: pa.Table, evidence: Evidence, chosen: Sequence[Sequence[Key]]) -> dict[int, Agreed]:
         """Return, by place in `evidence`, a word for clusters whose captions agree on none or less, where one fits a label.
 
         Args:
             rows: the images.
             evidence: what their captions say.
-            leading: the keyword that tells most about each cluster.
+            chosen: the keywords of each cluster's label, the one that tells most first.
         """
         captioned = {cluster: index for index, cluster in enumerate(evidence.clusters) if evidence.captions[index]}
         share = {cluster: evidence.largest_share(index) for cluster, index in captioned.items()}
         doubtful = [cluster for cluster in captioned if share[cluster] < AGREE]
-        unsure = {cluster: leading[index] for cluster, index in captioned.items() if AGREE <= share[cluster] < NEARLY_ALL}
-        first = unsure if self.file_names_first is not False else {}
-        found = by_file_names(rows, doubtful, first) if self.file_names else {}
+        unsure = {
+            cluster: [*chosen[index][:1], *evidence.common(index, AGREE)]
+            for cluster, index in captioned.items()
+            if self.file_names_first is not False and AGREE <= share[cluster] < NEARLY_ALL
+        }
+        found = by_file_names(rows, doubtful, unsure) if self.file_names else {}
         if self.tags is not False:
             found |= by_tags(rows, set(doubtful) - found.keys())
         return {

@@ -1,6 +1,5 @@
 """Names clusters from the ImageNet probabilities of their members."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from shoal.schema import columns, vector
 from shoal_plugins.label._broader import by_file_names
 from shoal_plugins.label._file_names import NEARLY_ALL, Agreed
 from shoal_plugins.label._nouns import digest
+from shoal_plugins.label._terms import key_of
 from shoal_plugins.label._words import CLASSES, best_class_name
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Tags(Labeller):
     says so. Only nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. Where
     fewer than nine tenths of a cluster show its word, a noun that nine tenths of the file names share, of five or more, and
     that is ten times as common as in the rest of the set, is the label ("windmill" for "towers"), but for one that says less
-    ("animal" for "dogs"). To rename images may change a label.
+    ("animal" for "dogs") and names of people and places that are nouns, too ("turkey"). To rename images may change a label.
 
     Source: the trade of accuracy against specificity over a class hierarchy is that of Deng et al., "Hedging Your Bets",
     CVPR 2012; WordNet 3.0 (Princeton University).
@@ -86,37 +86,37 @@ class Tags(Labeller):
         evidence = gather(rows, Rules(self.max_words, self.min_support, self.evidence, self.contrast))
         if evidence is None:
             return self._table([], [], [])
-        choices = Namer(evidence).names()
-        labels = [choice.label for choice in choices]
+        shown = Namer(evidence).names()
+        agreed = self._by_file_names(rows, evidence, shown)
+        known = {index: found.word for index, found in agreed.items()}
+        choices = Namer(evidence, known).names() if known else shown  # the words of these are free for others
         reasons = [self._reason(evidence, index, choice) for index, choice in enumerate(choices)]
-        for index, agreed in self._by_file_names(rows, evidence, choices):
-            if agreed.word not in labels:
-                reasons[index] = f'{agreed.said}; what the images show gives "{labels[index]}": {reasons[index]}'
-                labels[index] = agreed.word
-        return self._table(evidence.clusters, labels, reasons)
+        for index, found in agreed.items():
+            why = self._reason(evidence, index, shown[index])
+            reasons[index] = f'{found.said}; what the images show gives "{shown[index].label}": {why}'
+        return self._table(evidence.clusters, [choice.label for choice in choices], reasons)
 
-    def _by_file_names(
-        self, rows: pa.Table, evidence: "Evidence", choices: "list[Choice]"
-    ) -> "Iterator[tuple[int, Agreed]]":
-        """Yield the clusters whose file names say more than what their images show, and the word that these agree on."""
+    def _by_file_names(self, rows: pa.Table, evidence: "Evidence", choices: "list[Choice]") -> dict[int, Agreed]:
+        """Return, by the cluster's index, words that file names agree on and that say more than what the images show."""
         if not self.file_names:
-            return
+            return {}
         places = {int(cluster): index for index, cluster in enumerate(evidence.clusters)}
-        shown = [
-            choice.support / size if choice.word is not None else 0
-            for choice, size in zip(choices, evidence.sizes, strict=True)
-        ]
-        makeshift, unsure = set[int](), dict[int, list[str]]()
+        part = [choice.support / evidence.sizes[i] if choice.word is not None else 0 for i, choice in enumerate(choices)]
+        makeshift, unsure = set[int](), dict[int, list[list[str]]]()
         for cluster, index in places.items():
             word = choices[index].word
             if word is None or evidence.words[word].weight < 1:
                 makeshift.add(cluster)
-            elif shown[index] < NEARLY_ALL:
-                unsure[cluster] = evidence.words[word].name.split()
-        for cluster, agreed in by_file_names(rows, makeshift, unsure).items():
+            elif part[index] < NEARLY_ALL:
+                unsure[cluster] = [evidence.words[word].name.split()]
+        taken = {key_of(choice.label.split()): index for index, choice in enumerate(choices)}
+        found: dict[int, Agreed] = {}
+        for cluster, agreed in sorted(by_file_names(rows, makeshift, unsure).items()):
             index = places[cluster]
-            if agreed.share >= shown[index] and len(agreed.word.split()) <= self.max_words:
-                yield index, agreed
+            fits = agreed.share >= part[index] and len(agreed.word.split()) <= self.max_words
+            if fits and taken.setdefault(key_of(agreed.word.split()), index) == index:
+                found[index] = agreed
+        return found
 
     def _table(self, clusters: "object", labels: list[str], reasons: list[str]) -> pa.Table:
         schema = columns(cluster=pa.int32(), label=pa.string(), reason=pa.string())

@@ -56,7 +56,7 @@ def test_the_words_of_a_name(path: str, found: list[str]) -> None:
     ["IMG_1234", "DSC04711", "DSCN0001", "PXL_20240501_120000123", "MVIMG_2020", "P1010023", "GOPR0042", "DJI_0007",
      "image (3)", "WhatsApp Image 2024-05-01 at 12.00.00", "Screenshot 2024-05-01", "scan0001", "Galaxy_S20",
      "camera1_frame_000123", "photo-copy-final", "untitled", "2024-may-01",
-     "Picture 7", "drone_0012", "webcam-3", "scanner01"],
+     "Picture 7", "drone_0012", "webcam-3", "scanner01", "satellite_07", "train_000123"],
 )  # fmt: skip
 def test_what_cameras_phones_and_programs_write_says_nothing(stem: str) -> None:
     assert named([f"/dogs/{stem}.jpg"]) == set()
@@ -114,7 +114,7 @@ def test_a_noun_that_nearly_all_share_and_nearly_no_others() -> None:
     assert found.share == 1
     assert shared([*MILLS, "IMG_7"], PLANETS) == "windmill"
     assert shared([*MILLS, "IMG_7", "IMG_8"], PLANETS) is None
-    assert shared(MILLS) == "windmill"
+    assert shared(MILLS) is None, "there are no others"
 
 
 def test_a_noun_of_few_images_or_of_others_too_is_not_shared() -> None:
@@ -123,6 +123,12 @@ def test_a_noun_of_few_images_or_of_others_too_is_not_shared() -> None:
     assert shared(MILLS, ["windmill", *PLANETS[1:]]) is None  # 1 of 9
     assert shared(MILLS, ["windmill", *PLANETS]) == "windmill"  # 1 of 10
     assert shared(MILLS, noise=[*MILLS, *PLANETS]) is None
+
+
+def test_names_of_people_and_places_are_not_shared() -> None:
+    for name in ("rose", "turkey"):
+        stems = [f"{name}_{number}" for number in range(9)]
+        assert (shared(stems, PLANETS), agreed(stems, PLANETS)[0]) == (None, name)
 
 
 def test_a_broader_word_is_not_shared_nor_one_of_two_nouns() -> None:
@@ -183,3 +189,12 @@ def test_a_hundred_thousand_names_are_read_in_seconds() -> None:
     names = FileNames([row % 100 for row in range(len(paths))], paths)
     assert [names.agreed(cluster) for cluster in range(100)].count(None) >= 50
     assert time.process_time() - began < 20
+
+
+def test_many_clusters_cost_no_more_than_few() -> None:
+    keys = sorted(nouns().meant)
+    paths = [[f"/photos/{keys[row % len(keys)]}_{row}.jpg"] for row in range(20_000)]
+    began = time.process_time()
+    names = FileNames([row % 5_000 for row in range(len(paths))], paths)
+    assert [names.shared(cluster) for cluster in range(5_000)] == [None] * 5_000
+    assert time.process_time() - began < 10

@@ -46,6 +46,30 @@ def test_places_people_latin_and_what_cameras_write_are_no_nouns(word: str) -> N
     assert word.replace(" ", "") not in nouns().meant
 
 
+@pytest.mark.parametrize(
+    ("noun", "said"),
+    [("dog", "animals"), ("dog", "mammals"), ("poodle", "dogs"), ("windmill", "towers"), ("windmill", "construction crane"),
+     ("hammer", "tools"), ("poodle", "hound"), ("windmill", "xyzzy"), ("hammer", "machines")],
+)  # fmt: skip
+def test_a_kind_of_what_is_said_or_something_else_as_narrow_says_more(noun: str, said: str) -> None:
+    assert nouns().says_more(noun, said.split())
+
+
+@pytest.mark.parametrize(
+    ("noun", "said"),
+    [("animal", "dogs"), ("animal", "wolves"), ("animal", "Golden Retriever"), ("animal", "killer whale"),
+     ("bird", "bald eagle"), ("dog", "hound"), ("dog", "Golden Retriever"), ("canine", "hound"), ("beast", "hound"), ("fish", "great white shark"),
+     ("tool", "hand tools"), ("hand tool", "hand tools"), ("knife", "kitchen knives"), ("bus", "school buses"),
+     ("vehicle", "sports car"), ("building", "towers"), ("tower", "towers"), ("animal", "xyzzy"), ("bird", "geese")],
+)  # fmt: skip
+def test_the_same_or_a_wider_word_does_not_say_more(noun: str, said: str) -> None:
+    assert not nouns().says_more(noun, said.split())
+
+
+def test_plurals_that_follow_no_rule_are_nouns_too() -> None:
+    assert found("wolves", "knives", "buses", "mice") == ["wolf", "knife", "bus", "mouse"]
+
+
 def test_the_longest_noun_is_found_in_any_number_and_spelling() -> None:
     assert found("scarlet", "macaw") == ["macaw"]
     assert found("flying", "fox", "tree") == ["flying fox", "tree"]

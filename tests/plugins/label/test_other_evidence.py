@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ class TestKeywords:
         assert (planets["label"], dogs["label"]) == ("planets", "dog")
         assert planets["reason"] == (
             '"planets" fits the file names of 5 of 5 images (earth, mercury, saturn) and 0 of 5 others; its captions do not '
-            'agree: "ball", said most often, is in 2 of 5 captions; next best: "ball", "gong".'
+            'agree: "ball", said most often, is in 2 of 5 captions; next best: "gong", "baguette".'
         )
         assert planets["first_label"] is None
 
@@ -88,7 +89,7 @@ class TestKeywords:
         assert [row["label"] for row in (mills, dogs, planets)] == ["windmill", "dog", "planets"]
         assert mills["reason"] == (
             '"windmill" fits the file names of 5 of 5 images and 0 of 10 others; its captions agree less: "tower", said '
-            'most often, is in 4 of 5 captions; next best: "tower", "crane".'
+            'most often, is in 4 of 5 captions; next best: "crane", "aerial".'
         )
         for option in ({"file_names": False}, {"file_names_first": False}):
             assert labels([(TOWERS, MILLS[:5]), *others], **option)[0] == "tower"
@@ -97,8 +98,11 @@ class TestKeywords:
 
     def test_a_shared_noun_that_says_less_than_the_captions_gives_way(self) -> None:
         most = [["hound"], ["hound"], ["hound"], ["hound"], ["grass"]]
-        for said in ("animal", "dog", "hound"):
+        for said in ("animal", "dog", "hound", "canine"):
             assert labels([(most, [f"{said}{number}" for number in range(5)]), (BALLS, CAMERA[:5])])[0] == "hound"
+        lawns = [["lawn", "dog"], ["lawn", "tree"], ["lawn"], ["dog"], ["dog"]]
+        animals: list[Group] = [(lawns, [f"animal{k}" for k in range(5)]), (most, CAMERA[:5])]
+        assert labels(animals) == labels(animals, file_names=False)
         tools = [["hand tools"], ["hand tools"], ["hand tools"], ["hand tools"], ["grass"]]
         assert labels([(tools, [f"tool_{number}" for number in range(5)]), (BALLS, CAMERA[:5])])[0] == "hand tools"
 
@@ -118,6 +122,9 @@ class TestKeywords:
         assert [row["label"] for row in twins] == ["planets", "planets 2", "dog"]
 
     def test_limits_of_labels_hold(self) -> None:
+        planets = [["planet", "cat"], ["planet"], ["planet"], ["cat"], ["cat"], ["planet"]]
+        shown: list[Group] = [(planets, CAMERA[:6]), (BALLS, PLANETS[:5])]
+        assert all(len(label) <= 11 for label in labels(shown, max_characters=11)), "the longer way to write a word counts"
         assert labels(SET, min_words=3)[0] == "planets, ball, gong"
         assert labels(SET, min_words=3, max_words=3, max_characters=14)[0] == "planets, ball"
         stars: list[Group] = [(BALLS, ["ceres", "comet", "vesta", "sedna", "asteroid"]), SET[1]]
@@ -156,6 +163,10 @@ class TestKeywords:
         assert "nouns" in Keywords().identity()
         assert "nouns" not in Keywords(file_names=False).identity()
         check_stage(Keywords(file_names=False, tags=False))
+
+    def test_file_names_can_not_come_first_unread(self) -> None:
+        with pytest.raises(ValueError, match="set file_names to true, or leave file_names_first out"):
+            Keywords(file_names=False, file_names_first=True)
 
 
 def tagged(images: Sequence[Floats], stems: Sequence[str], clusters: Sequence[int], **options: Any) -> list[dict[str, Any]]:
@@ -216,6 +227,26 @@ class TestTags:
         assert tagged(images, [*MILLS[:5], *CAMERA[:5]], clusters)[0]["label"] == "towers"
         assert tagged(images, [*[f"tower{k}" for k in range(6)], *CAMERA[:4]], clusters)[0]["label"] == "towers"
         assert tagged([*images[:4] * 2, *self.FISHES], [*MILLS[:8], *CAMERA[:4]], [0] * 8 + [1] * 4)[0]["label"] == "towers"
+
+    def test_the_word_that_gave_way_is_free_for_others(self) -> None:
+        towers = [*[shows(517, 437, 442)] * 8, *[shows(980)] * 2]
+        fish = [shows(*FISH[k % 4 :]) for k in range(40)]
+        images, clusters = [*towers, *towers, *fish], [0] * 10 + [1] * 10 + [2] * 40
+        camera = [f"IMG_{number}" for number in range(60)]
+        before = [row["label"] for row in tagged(images, camera, clusters)]
+        assert before[0] == "towers" != before[1]
+        mills = [f"windmill{number}" for number in range(10)]
+        assert [row["label"] for row in tagged(images, [*mills, *camera[10:]], clusters)] == ["windmill", "towers", "fish"]
+
+    def test_a_shared_noun_that_says_less_or_is_taken_gives_way(self) -> None:
+        images = [*[shows(207)] * 4, shows(980), *self.FISHES]
+        for said in ("animal", "dog"):
+            stems = [*[f"{said}{k}" for k in range(5)], *CAMERA[:4]]
+            assert tagged(images, stems, [0] * 5 + [1] * 4)[0]["label"] == "Golden Retriever"
+        towers = [shows(517, 437, 442)] * 10
+        images = [*towers, *[shows(483)] * 7, *[shows(980)] * 3, *[shows(*FISH[k % 4 :]) for k in range(40)]]
+        stems = [*[f"IMG_{k}" for k in range(10)], *[f"tower{k}" for k in range(10)], *[f"IMG_{k}" for k in range(40)]]
+        assert tagged(images, stems, [0] * 10 + [1] * 10 + [2] * 40)[1]["label"] not in {"tower", "towers"}
 
     def test_a_name_that_another_cluster_has_is_not_given_twice(self) -> None:
         stems = ["trout", "salmon", "cod", "herring", "shark", "eel", *CAMERA[:4]]
