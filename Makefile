@@ -14,7 +14,7 @@ COMPILE := $(BIN)/python -W ignore -c "import umap"
 FAST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 SLOW := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: demo review-demo test test-vllm lint check docs bench clean
+.PHONY: demo review-demo test unit test-vllm lint check docs bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,6 +73,10 @@ lint: $(VENV)/.installed-dev
 test: lint $(LABEL_STUDIO)/.installed
 	$(FAST) -m "not slow and not vllm" -q
 	$(SLOW) -m "slow and not vllm" -q
+
+# What to run while writing code: no process is started, and it ends within two minutes.
+unit: $(VENV)/.installed-dev
+	$(FAST) -m "not slow and not vllm and not processes" -q
 
 # vLLM can't share an environment with the rest: it wants other versions of transformers and NumPy. Built for CPUs, it needs
 # neither the sound and video libraries that it asks for nor a torchvision that finds CUDA (see the file that is copied).

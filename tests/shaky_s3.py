@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 def shaky(endpoint: str) -> Iterator[Proxy]:
     """Run a proxy before the server at `host:port`."""
     proxy = Proxy(endpoint)
-    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield proxy

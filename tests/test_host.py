@@ -15,6 +15,8 @@ from shoal.errors import PluginError, UsageError
 from shoal.host import Host
 from shoal.schema import columns
 
+pytestmark = pytest.mark.processes
+
 HEAVY = (
     "torch", "ray", "vllm", "transformers", "sklearn", "umap", "hdbscan", "fast_hdbscan", "onnxruntime", "onnx", "timm",
     "plotly", "mlflow", "pandas", "cuml", "faiss", "cv2", "numba", "scipy", "sqlalchemy", "PIL.Image",

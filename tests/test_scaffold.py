@@ -12,6 +12,8 @@ import pytest
 from shoal.errors import UsageError
 from shoal.scaffold import new_plugin
 
+pytestmark = pytest.mark.processes
+
 OFFLINE = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet")
 
 

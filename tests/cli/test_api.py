@@ -9,6 +9,8 @@ from shoal.pipeline import load
 
 from .conftest import Made
 
+pytestmark = pytest.mark.processes
+
 LOCAL = shoal.RunOptions(where="local")
 
 

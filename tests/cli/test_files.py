@@ -7,6 +7,8 @@ import pytest
 
 from .conftest import PICTURES, Made, call
 
+pytestmark = pytest.mark.processes
+
 
 def files(folder: Path) -> dict[str, bytes]:
     return {

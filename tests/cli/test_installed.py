@@ -14,6 +14,8 @@ from shoal.pipeline.schema import text
 
 from .conftest import Made, call
 
+pytestmark = pytest.mark.processes
+
 GOOD = """
 import shoal
 @shoal.hookimpl

@@ -9,6 +9,8 @@ from PIL import Image
 from ..plugins.caption.endpoint import Handler, serving
 from .conftest import Made, call
 
+pytestmark = pytest.mark.processes
+
 NOWHERE = "holds no shoal run; make one with `shoal run quickstart IMAGES --out"
 
 

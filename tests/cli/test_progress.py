@@ -17,6 +17,8 @@ from shoal.cli.progress import Bar, clock
 
 from .conftest import PIPELINE, Made, call, pictures
 
+pytestmark = pytest.mark.processes
+
 SHOAL = (sys.executable, "-c", "from shoal.cli import main; main()")
 SECONDS = 60
 

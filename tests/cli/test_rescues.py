@@ -15,6 +15,8 @@ from shoal.organizing import make_plan, organizer, suggestions
 from .conftest import Made, call, fill
 from .test_files import files
 
+pytestmark = pytest.mark.processes
+
 PIPELINE = """shoal: 1
 name: rescuing
 steps:

@@ -14,6 +14,8 @@ from ..decisions.answers import answer, keep, move, rename
 from .conftest import Answer as Said
 from .conftest import Made, call, pictures
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def own(made: Made, tmp_path: Path) -> Made:

@@ -14,6 +14,8 @@ from shoal.tuning.trials import Trial
 
 from .conftest import Made, call
 
+pytestmark = pytest.mark.processes
+
 SPACE = "shoal-space: 1\noptions:\n  cluster.k: [2, 3, 4]\n"
 TUNE = ("tune", "small.yaml", "my photos", "--on", "local")
 MISTAKES = [

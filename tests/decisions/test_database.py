@@ -16,6 +16,8 @@ from shoal.store import Store
 from tests.decisions.answers import answer, keep, move, rename, split
 from tests.decisions.postgres import binaries, serving
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 ANSWERS = 200
 NUMBERS = count(1)

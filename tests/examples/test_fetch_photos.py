@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from .conftest import SCRIPT
 from .rcc import Tree, nested, resource
 
+pytestmark = pytest.mark.processes
+
 needs_debian = pytest.mark.skipif(
     not shutil.which("apt-get") or not shutil.which("dpkg-deb"), reason="Debian's package client is not on this machine"
 )

@@ -20,6 +20,8 @@ from tests.ports import free_port
 
 from .conftest import SCRIPT, load_script
 
+pytestmark = pytest.mark.processes
+
 DEMO = SCRIPT.with_name("review_demo.py")
 PIPELINE = """shoal: 1
 name: demo

@@ -14,6 +14,8 @@ from shoal.export.publish import MANY, publishing
 
 from .memory import InMemory
 
+pytestmark = pytest.mark.processes
+
 
 def visible(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != OURS}

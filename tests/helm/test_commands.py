@@ -22,6 +22,8 @@ from shoal_ls.service import app, auth, pictures, serving
 from shoal_plugins.track import mlflow
 from tests.helm.chart import CHART, EXAMPLES, ROOT, Doc, cluster_specs, config, example, notes, of_kind, plain, pod, whole
 
+pytestmark = pytest.mark.processes
+
 JOB = {"enabled": True, "images": "s3://b/photos", "out": "s3://b/out"}
 SCHEMA: Doc = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.helm.chart import ROOT, Doc
 
+pytestmark = pytest.mark.processes
+
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 PROJECT: Doc = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -5,10 +5,13 @@ import shlex
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from tests.helm.chart import CHART, ROOT, Pod, notes, of_kind, pods, whole
 from tests.helm.test_commands import JOB, parsed
+
+pytestmark = pytest.mark.processes
 
 PAGE = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))

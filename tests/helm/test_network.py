@@ -8,6 +8,8 @@ import pytest
 from tests.helm.chart import EXAMPLES, Doc, example, of_kind, plain, pod, pods, walk, whole
 from tests.helm.network import Place, isolated, reaches
 
+pytestmark = pytest.mark.processes
+
 CASES = {**{name: lambda name=name: example(name) for name in EXAMPLES}, "plain": plain, "whole": whole}
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.helm.chart import PLACED, QUEUE, Doc, example, of_kind, plain, pod, pods, whole
 
+pytestmark = pytest.mark.processes
+
 ALL = ("head", "cpu", "a100", "submitter", "backend")
 TAINT = {"key": "jobs", "operator": "Exists", "effect": "NoSchedule"}
 

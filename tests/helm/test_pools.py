@@ -12,6 +12,8 @@ import yaml
 from shoal.runner.placement import NODE_GROUPS, node_groups
 from tests.helm.chart import CHART, NEEDED, Doc, cluster_specs, config, example, merged, of_kind, plain, pod, render
 
+pytestmark = pytest.mark.processes
+
 AMOUNTS = {"requests": {"cpu": "6", "memory": "24Gi"}, "limits": {"cpu": "6", "memory": "24Gi"}}
 TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 CHEAP = {"key": "spot", "operator": "Exists", "effect": "NoSchedule"}

@@ -8,6 +8,8 @@ import pytest
 from tests.helm.chart import CHART, EXAMPLES, HELM, Doc, example, of_kind, plain, whole
 from tests.helm.schemas import VERSIONS, mistakes
 
+pytestmark = pytest.mark.processes
+
 CASES = {
     **{name: lambda name=name: example(name) for name in EXAMPLES},
     "plain": plain,

@@ -6,6 +6,8 @@ import pytest
 
 from tests.helm.chart import EXAMPLES, Doc, cluster_specs, example, of_kind, plain, pod, pods, walk, whole
 
+pytestmark = pytest.mark.processes
+
 CASES = {**{name: lambda name=name: example(name) for name in EXAMPLES}, "plain": plain, "whole": whole}
 
 S3, MLFLOW = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}

@@ -11,6 +11,8 @@ from jsonschema import Draft7Validator
 
 from tests.helm.chart import CHART, Doc, merged, plain, refusal
 
+pytestmark = pytest.mark.processes
+
 SCHEMA: Doc = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 VALUES: Doc = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 AMOUNTS = {"cpu": "4", "memory": "8Gi"}

@@ -6,6 +6,8 @@ import pytest
 
 from tests.helm.chart import CHART, EVERYTHING, EXAMPLES, Doc, example, merged, plain, pod, pods, refusal, whole
 
+pytestmark = pytest.mark.processes
+
 AIR_GAPPED = str(CHART / "examples" / "air-gapped.yaml")
 
 

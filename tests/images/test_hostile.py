@@ -21,6 +21,8 @@ from shoal.errors import ImageError
 from shoal.images import ImageTimeout, Limits, decode, guard, probe, read
 from tests.images.pictures import chunk, encode, scene, with_chunks
 
+pytestmark = pytest.mark.processes
+
 SPEC = ImageSpec(64, 64)
 GUARDED = Limits(isolate="always")
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")

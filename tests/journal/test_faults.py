@@ -20,6 +20,8 @@ from shoal.names import file_part
 
 from .sets import bytes_of, make_plan, make_set, snapshot, write
 
+pytestmark = pytest.mark.processes
+
 MODES = ("copy", "move", "hardlink")
 HOSTILE = [
     "../../x",

@@ -18,6 +18,8 @@ from shoal import journal
 
 from .sets import Entry, folders, make_pairs, make_set, snapshot
 
+pytestmark = pytest.mark.processes
+
 MODES = ("copy", "move", "hardlink")
 
 

@@ -14,6 +14,8 @@ from shoal_ls.client import Server
 from shoal_ls.projects import Options, open_review
 from tests.label_studio.server import LabelStudio
 
+pytestmark = pytest.mark.processes
+
 
 class Waiting:
     """Progress that stops at its first step until it is let go on."""

@@ -138,7 +138,7 @@ def test_a_web_page_where_an_answer_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "api" / "version").mkdir(parents=True)
     (tmp_path / "api" / "version" / "index.html").write_text("<h1>welcome</h1>")
     pages = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    threading.Thread(target=pages.serve_forever, daemon=True).start()
+    threading.Thread(target=pages.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{pages.server_port}"
     try:
         with (

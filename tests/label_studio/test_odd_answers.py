@@ -75,7 +75,7 @@ Asked = Callable[[str, str], object]
 def asked() -> Iterator[Asked]:
     """What a call makes of an answer: `asked("users", "[]")`."""
     with Saying(("127.0.0.1", 0), Says) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         with Server.connect(f"http://127.0.0.1:{server.server_port}", token="x") as client:
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 import shoal
 from shoal.decisions import Decisions
 from shoal.reviewing.bases import Numbers
@@ -9,6 +11,8 @@ from shoal_ls.present import Before, Present, present
 from shoal_ls.tasks import TaskDraft
 from tests.decisions.answers import keep, rename
 from tests.reviewing.conftest import RED, WARM, _made, carried, host, image, newer, run, say  # noqa: F401  (fixtures)
+
+pytestmark = pytest.mark.processes
 
 
 def draft(key: str) -> TaskDraft:

@@ -280,7 +280,7 @@ def _receiver() -> Iterator[tuple[str, list[Any]]]:
     """A server that hears webhooks."""
     _Receiver.heard = []
     receiver = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
-    thread = threading.Thread(target=receiver.serve_forever)
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{receiver.server_port}/", _Receiver.heard
     receiver.shutdown()

@@ -108,6 +108,7 @@ def test_hostile_labels_stay_text_everywhere(labels: list[str]) -> None:
         json.dumps(task.task("surface", "run", "0")).encode()
 
 
+@pytest.mark.slow
 def test_ten_thousand_tasks_are_made_in_seconds_and_not_in_squares() -> None:
     def seconds(clusters: int) -> float:
         one = said(clusters)

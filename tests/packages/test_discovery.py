@@ -7,6 +7,8 @@ import pytest
 
 from .conftest import Beside
 
+pytestmark = pytest.mark.processes
+
 SHOW = """
 import json
 from shoal.host import Host

@@ -12,6 +12,8 @@ from tests.decisions.answers import keep, move, rename
 
 from .conftest import BLUE, RED, WARM, carried, image, members, say
 
+pytestmark = pytest.mark.processes
+
 
 def names(run: shoal.Run) -> dict[int, str]:
     return {row["cluster"]: row["label"] for row in run.look().version_table("label").to_pylist()}

@@ -12,6 +12,8 @@ from tests.decisions.answers import confirm, keep, move, rename
 
 from .conftest import BLUE, PIPELINE, RED, colours, image, make, say
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def later(host: Host, tmp_path: Path) -> shoal.Run:

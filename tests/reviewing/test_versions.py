@@ -16,6 +16,8 @@ from tests.decisions.answers import keep, merge, move, noise, rename, split
 
 from .conftest import BLUE, RED, image, members, say
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,6 +10,8 @@ from shoal.host import Host
 
 from .conftest import PIPELINE, Go, computed, save
 
+pytestmark = pytest.mark.processes
+
 
 def reasons(run: object) -> dict[str, tuple[str, str, str]]:
     rows = run.rejected.to_pylist()  # type: ignore[attr-defined]

@@ -17,6 +17,8 @@ from shoal.reporting import clusters_table
 
 from .conftest import PIPELINE, Go, computed, save
 
+pytestmark = pytest.mark.processes
+
 
 def test_a_second_run_computes_nothing_and_answers_the_same(go: Go) -> None:
     first, second = go(), go()

@@ -19,6 +19,8 @@ from shoal_plugins.sample.noise import Noise
 
 from .conftest import Go, computed
 
+pytestmark = pytest.mark.processes
+
 HEAD = """
 shoal: 1
 name: some

@@ -15,6 +15,8 @@ from shoal.schema import columns
 
 from .conftest import Go, computed
 
+pytestmark = pytest.mark.processes
+
 HEAD = """
 shoal: 1
 name: parts

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from shoal.images import decode
@@ -10,6 +11,8 @@ from shoal.vectors import to_numpy
 from tests.runner.stages import Colours
 
 from .conftest import Go, computed
+
+pytestmark = pytest.mark.processes
 
 
 def test_a_third_partys_embedder_ignores_polarity(go: Go) -> None:

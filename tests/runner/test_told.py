@@ -25,6 +25,8 @@ from shoal.runner.chunking import recut
 from shoal.runner.indexing import FILES
 from shoal.vectors import to_numpy
 
+pytestmark = pytest.mark.processes
+
 BUILTINS = ("shoal_plugins.index.table", "shoal_plugins.thumbnail.jpeg")
 STUB = Path(__file__).parents[1] / "packages" / "stub"
 PIPELINE = (

@@ -12,6 +12,8 @@ from shoal.cli.app import build
 
 from ..cli.conftest import call
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 JOBS = sorted((ROOT / "ray_jobs").glob("*.py"))
 

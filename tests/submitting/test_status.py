@@ -18,6 +18,8 @@ from shoal.watching import MISSED, standings
 
 from ..conftest import Shoal
 
+pytestmark = pytest.mark.processes
+
 NOW = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
 Make = Callable[..., RunRecord]
 

@@ -19,6 +19,8 @@ from shoal.tuning.results import SUMMARY, TABLE, Results
 from shoal.tuning.trials import Trial
 from tests.loopback_s3 import serve
 
+pytestmark = pytest.mark.processes
+
 SPACE = """
 shoal-space: 1
 options:

@@ -27,6 +27,8 @@ from shoal_ls.service.snapshot import Snapshot
 from tests.cli.conftest import pictures
 from tests.label_studio.service.conftest import CHOICE_CONFIG, image_task, members, wait_until
 
+pytestmark = pytest.mark.processes
+
 OPINION = 2
 """The cluster that the test's head takes every image for."""
 

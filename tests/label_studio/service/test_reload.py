@@ -22,6 +22,8 @@ from shoal_ls.service.serving import Options, application
 from tests.cli.conftest import PIPELINE
 from tests.label_studio.service.conftest import CLUSTER_CONFIG, ask, cluster_task, image_task, members, wait_until
 
+pytestmark = pytest.mark.processes
+
 
 def decide(run: Run, *changes: Change) -> None:
     """Record an answer and make a version of it."""

@@ -21,6 +21,8 @@ from shoal_plugins.caption.openai import OpenAI
 from .endpoint import Handler, Server, serving
 from .test_openai import batch, captions, stage
 
+pytestmark = pytest.mark.processes
+
 PIPELINE = """
 shoal: 1
 name: captions

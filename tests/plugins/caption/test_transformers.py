@@ -21,7 +21,9 @@ if find_spec("torch") is None or find_spec("transformers") is None:
     pytest.skip("the extra transformers is not installed", allow_module_level=True)
 from tests.models.tiny_vlm import make_tiny_vlm
 
-FAMILIES = ["llava", pytest.param("qwen2_vl", marks=pytest.mark.slow)]
+pytestmark = pytest.mark.slow  # a model of its own for most tests
+
+FAMILIES = ["llava", "qwen2_vl"]
 WEIGHTS = "model.safetensors"
 
 

@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serve_hub(model: str, folder: Path) -> Iterator[str]:
     """Serve a folder as a model of the hub; yields the endpoint's address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, model, folder))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

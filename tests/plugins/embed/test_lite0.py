@@ -18,6 +18,8 @@ from shoal_plugins.embed.lite0 import Lite0
 
 from .conftest import assert_rows_stand_alone, batch, fit, vectors
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def weights():

@@ -118,6 +118,7 @@ def peak_memory(manifest, parts):
     return most
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_manifest(tmp_path):
     assert peak_memory(tmp_path / "long.parquet", 12) < 1.5 * peak_memory(tmp_path / "short.parquet", 3)
 
@@ -142,6 +143,7 @@ def test_broken_manifests_are_named(tmp_path, name, content, words):
         listing(file)
 
 
+@pytest.mark.slow
 def test_a_parquet_manifest_is_never_held_whole(tmp_path):
     names = [f"{hashlib.sha256(str(row).encode()).hexdigest()}.jpg" for row in range(200_000)]
     for groups in (5_000, 200_000):  # many row groups, and one

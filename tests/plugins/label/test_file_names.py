@@ -182,6 +182,7 @@ def test_any_name_is_read(path: str) -> None:
     assert all(re.fullmatch("[a-z]+", word) for word in words(path))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_names_are_read_in_seconds() -> None:
     keys = sorted(nouns().meant)
     paths = [[f"/photos/{keys[row % len(keys)]}_{keys[7 * row % len(keys)]}_{row}.jpg"] for row in range(100_000)]
