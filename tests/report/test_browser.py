@@ -335,6 +335,14 @@ def test_tiny_sets_and_narrow_screens(page: Any, tmp_path: Path, clusters: list[
     assert page.locator("section").count() == 7
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_short_label_beside_a_long_reason_is_in_one_line(page: Any, tmp_path: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(draw(tmp_path, make_rows([0], [[1, 1]]), clusters=[(0, "monuments", 82, "palace, monastery, castle " * 20)]))
+    label = page.locator("#clusters tbody th bdi")
+    assert label.bounding_box()["height"] < 1.5 * label.evaluate("node => parseFloat(getComputedStyle(node).lineHeight)")
+
+
 def test_the_theme_button_turns_the_scheme_round_and_it_is_kept(page: Any, tmp_path: Path) -> None:
     page.emulate_media(color_scheme="light")
     page.goto(draw(tmp_path, make_rows([0, 1])))
