@@ -34,20 +34,22 @@ READ = 256
 """Characters of a file name that are read."""
 
 TECHNICAL = frozenset({
-    "camera", "canon", "clip", "crop", "drone", "feed", "file", "galaxy", "may", "phone", "picture", "satellite",
+    "camera", "canon", "clip", "crop", "drone", "feed", "file", "galaxy", "mask", "may", "phone", "picture", "satellite",
     "scanner", "shot", "snap", "train", "webcam",
 })  # fmt: skip
 """Nouns that cameras, phones, programs, data sets and dates put into file names."""
 
 PROPER = frozenset({
     "alexander", "angelica", "basil", "bath", "ben", "berlin", "billy", "bob", "bordeaux", "brad", "brandy", "brazil",
-    "brent", "burgundy", "charlotte", "chile", "chuck", "clarence", "cotswold", "daisy", "daphne", "derby", "emery",
-    "erica", "frank", "geneva", "ginger", "graham", "gray", "guinea", "hampshire", "holly", "indus", "iris", "ivy",
-    "jack", "jasmine", "java", "jay", "jean", "jennet", "jenny", "jersey", "jock", "john", "jolly", "kit", "kitty",
+    "brent", "buck", "bud", "burgundy", "champagne", "charlotte", "chile", "chuck", "clarence", "cliff", "cotswold",
+    "daisy", "dale", "daphne", "derby", "dolly", "drake", "emery", "erica", "etna", "frank", "geneva", "ginger", "graham",
+    "gray", "guernsey", "guinea", "hampshire", "hazel", "heather", "herb", "hereford", "holly", "hunter", "indus", "iris",
+    "ivy", "jade", "jasmine", "java", "jay", "jean", "jennet", "jenny", "jersey", "jock", "john", "jolly", "kit", "kitty",
     "lance", "laurel", "leo", "lily", "lincoln", "liza", "mac", "mack", "madeira", "marc", "margarita", "maria", "mavis",
-    "merle", "merlin", "mina", "molly", "niagara", "nova", "olive", "panama", "patty", "pearl", "peg", "penny", "phoebe",
-    "poppy", "ramona", "robin", "rose", "rosemary", "rowan", "ruby", "sam", "savoy", "sienna", "sierra", "spa", "timothy",
-    "toby", "tom", "turkey", "veronica", "victoria", "viola", "violet", "warren", "willow", "winchester",
+    "merle", "merlin", "mina", "molly", "newfoundland", "niagara", "nova", "olive", "opal", "panama", "patty", "pearl",
+    "peg", "penny", "phoebe", "poppy", "ramona", "robin", "rose", "rosemary", "rowan", "ruby", "sam", "savoy", "sienna",
+    "sierra", "spa", "teddy", "timothy", "toby", "tom", "turkey", "veronica", "vesuvius", "victoria", "viola", "violet",
+    "warren", "willow", "winchester",
 })  # fmt: skip
 """Nouns that are as often somebody's name or a place's: where captions agree they do not come first."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shoal.vectors import to_numpy
+from shoal_plugins.label._terms import key_of
 from shoal_plugins.label._words import Word, membership, vocabulary
 
 if TYPE_CHECKING:
@@ -151,14 +152,15 @@ class Namer:
 
         Args:
             evidence: what the probabilities say.
-            known: names, by the cluster's index, of those that have one from elsewhere: they need no word, and nobody else
-                is called so.
+            known: names, by the cluster's index, of those that have one from elsewhere: they need no word, and others are
+                not called so, nor by its plural, while they have another word.
         """
         self.evidence = evidence
         self.known = known or {}
         self.given: dict[int, int] = {}  # cluster index -> word index, in the order of giving
         self.labels: set[str] = set(self.known.values())
         self.options: list[NDArray[np.intp]] = []
+        taken = {key_of(name.split()) for name in self.known.values()}
         for index, size in enumerate(evidence.sizes):
             if index in self.known:
                 self.options.append(np.empty(0, dtype=np.intp))
@@ -166,7 +168,9 @@ class Namer:
             words = evidence.candidates(index)
             enough = evidence.support(index, words) >= max(evidence.rules.min_support * float(size), 1)
             special = enough & evidence.special(index, words)
-            self.options.append(words[special if special.any() else enough])  # a set of nothing but fish is still fish
+            words = words[special if special.any() else enough]  # a set of nothing but fish is still fish
+            free = np.array([key_of(evidence.words[word].name.split()) not in taken for word in words], dtype=bool)
+            self.options.append(words[free] if free.any() else words)
 
     def names(self) -> list[Choice]:
         """Return a choice for each cluster, in the order of `evidence.clusters`."""

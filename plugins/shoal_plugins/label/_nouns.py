@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import product
 
 from shoal_plugins.label._terms import holds, key_of, singular
 
 Key = tuple[str, ...]
 
+MOSTLY = 0.8
+"""Part of a broader word's nouns that another one stands for as well when it is the wider of the two."""
 LONGEST = 3
 """Words of a noun at most."""
 
@@ -36,7 +39,8 @@ class Nouns:
 
     Attributes:
         meant: by each noun without its spaces, "polarbear": itself, and the broader words for it.
-        wider: the keys of the broader words above each broader word, itself among them, by its key: "dog" is under "animal".
+        wider: by the key of each broader word those of the words above it, and its own: "animal" is above "dog", as nearly
+            all nouns that mean dogs mean animals, too.
     """
 
     meant: Mapping[str, tuple[Word, ...]]
@@ -57,11 +61,12 @@ class Nouns:
             start = found[1] if found else start + 1
 
     def says_more(self, noun: str, words: Sequence[str]) -> bool:
-        """Tell whether a noun is a kind of what some words say, or says something else that is not wider.
+        """Tell whether a noun is a kind of what some words say, or something else, as far as the vocabulary shows.
 
-        "dog" says more than "animals", and "windmill" than "towers"; "animal" does not say more than "dog", nor "canine"
-        than "hound", nor "tool" than "hand tools". Of something else a broader word, such as "vehicle", never does: not each
-        thing that it stands for is known.
+        "dog" says more than "animals", and "windmill" than "towers". "animal" and "canine" do not say more than "hound", nor
+        "tool" than "hand tools", nor does "poodle" than "hound": of nouns with the same broader words nothing tells which is
+        the wider. Of something else a broader word, such as "vehicle", never says more: not each thing that it
+        stands for is known.
         """
         own, said, above = key_of(noun.split()), key_of(words), self._above(noun.split())
         if said in above - {own}:
@@ -69,7 +74,7 @@ class Nouns:
         if holds(said, own) or own in self.wider:
             return False
         theirs = self._above([word.lower() for word in words])
-        return above == theirs or not theirs or not all(self.wider[key] & above for key in theirs)
+        return not theirs or not above <= theirs or not all(self.wider[key] & above for key in theirs)
 
     def _above(self, words: Sequence[str]) -> set[Key]:
         """Return the keys of the broader words for the noun that words end in: "Golden Retriever" is a retriever."""
@@ -87,25 +92,27 @@ def parse(table: str) -> Nouns:
     """Return what the text of `nouns.tsv` says."""
     shown: dict[str, str] = {}
     names: dict[str, set[str]] = {}
-    above: dict[Key, frozenset[Key]] = {}
     for line in table.splitlines():
         if line and not line.startswith("#"):
             name, _, wider, nouns = line.split("\t")
-            above[key_of(name.split())] = frozenset(
-                key_of(each.split()) for each in [name, *filter(None, wider.split(", "))]
-            )
             for noun in nouns.split():
                 key = noun.replace("_", "")
                 shown.setdefault(key, noun.replace("_", " "))
                 names.setdefault(key, set()).update([name, *filter(None, wider.split(", "))])
     counts = Counter(name for above in names.values() for name in above)
+    both = Counter(pair for above in names.values() for pair in product(above, repeat=2))
     broader = {name: Word(name, count / len(names), broader=True) for name, count in counts.items()}
     return Nouns(
         {
             key: (Word(noun, 1 / len(names), broader=False), *(broader[name] for name in sorted(names[key])))
             for key, noun in shown.items()
         },
-        above,
+        {
+            key_of(one.split()): frozenset(
+                key_of(other.split()) for other in counts if both[one, other] >= MOSTLY * counts[one]
+            )
+            for one in counts
+        },
     )
 
 

@@ -40,7 +40,7 @@ def _lead(index: int, key: Key, evidence: Evidence) -> str:
 def _doubt(index: int, order: list[Key], evidence: Evidence) -> str:
     """Return how far the captions of a cluster are from agreeing, wholly or at all."""
     commonest = _commonest(index, order, evidence)
-    agree = "do not agree" if evidence.share(index, commonest) <= AGREE else "agree less"
+    agree = "do not agree" if evidence.share(index, commonest) < AGREE else "agree less"
     held = _holding([index], commonest, evidence)
     return f"its captions {agree}: {_quoted(commonest, evidence)}, said most often, is in {held}"
 

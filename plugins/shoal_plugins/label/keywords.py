@@ -45,9 +45,9 @@ class Keywords(Labeller):
 
     Unless a language model wrote the captions, file names may also say more than captions that agree: where no keyword is in
     nine tenths of them, a noun that nine tenths of the file names share, of five or more, and that is ten times as common as
-    in the rest of the set, is the label ("windmill" for "towers"), but for one that says less ("animal" for "dogs") and
-    names of people and places that are nouns, too ("turkey"). The reason says what a label rests on; to rename images may
-    change it.
+    in the rest of the set, is the label ("windmill" for "towers"). Left out are nouns that may say less as far as the list
+    shows ("animal" for "dogs"; "bridge" but for what is wider, as it stands for many kinds) and names of people and places
+    that are nouns, too ("turkey"). The reason says what a label rests on; to rename images may change it.
 
     Take it behind a captioner and a distiller; `label.tags` needs neither.
 
@@ -110,8 +110,8 @@ class Keywords(Labeller):
         """Return this stage with `tags` and `file_names_first` decided by who wrote the captions."""
         captioner = makers.get("caption")
         mute = not (isinstance(captioner, Captioner) and captioner.talks)
-        undecided = [option for option in ("tags", "file_names_first") if getattr(self, option) is None]
-        return self.model_copy(update=dict.fromkeys(undecided, mute))
+        decided = {"tags": mute, "file_names_first": mute and self.file_names}
+        return self.model_copy(update={name: value for name, value in decided.items() if getattr(self, name) is None})
 
     def produces(self) -> pa.Schema:
         """Return `label`, `reason`, and for a label that was told apart `first_label` and `told_apart_from` (else null)."""
@@ -158,7 +158,7 @@ class Keywords(Labeller):
         share = {cluster: evidence.largest_share(index) for cluster, index in captioned.items()}
         doubtful = [cluster for cluster in captioned if share[cluster] < AGREE]
         unsure = {
-            cluster: [*chosen[index][:1], *evidence.common(index, AGREE)]
+            cluster: [evidence.shown[key].split() for key in {*chosen[index][:1], *evidence.common(index, AGREE)}]
             for cluster, index in captioned.items()
             if self.file_names_first is not False and AGREE <= share[cluster] < NEARLY_ALL
         }

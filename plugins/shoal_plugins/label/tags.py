@@ -37,8 +37,9 @@ class Tags(Labeller):
     common there as in the rest of the set, is the label ("planets" for earth.webp, mars.webp, venus.webp), and the reason
     says so. Only nouns of a list pass, and broader ones for them; folders, numbers and what cameras write say nothing. Where
     fewer than nine tenths of a cluster show its word, a noun that nine tenths of the file names share, of five or more, and
-    that is ten times as common as in the rest of the set, is the label ("windmill" for "towers"), but for one that says less
-    ("animal" for "dogs") and names of people and places that are nouns, too ("turkey"). To rename images may change a label.
+    that is ten times as common as in the rest of the set, is the label ("windmill" for "towers"). Left out are nouns that
+    may say less as far as the list shows ("animal" for "dogs"; "bridge" but for what is wider, as it stands for many kinds)
+    and names of people and places that are nouns, too ("turkey"). To rename images may change a label.
 
     Source: the trade of accuracy against specificity over a class hierarchy is that of Deng et al., "Hedging Your Bets",
     CVPR 2012; WordNet 3.0 (Princeton University).

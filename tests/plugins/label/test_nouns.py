@@ -49,7 +49,7 @@ def test_places_people_latin_and_what_cameras_write_are_no_nouns(word: str) -> N
 @pytest.mark.parametrize(
     ("noun", "said"),
     [("dog", "animals"), ("dog", "mammals"), ("poodle", "dogs"), ("windmill", "towers"), ("windmill", "construction crane"),
-     ("hammer", "tools"), ("poodle", "hound"), ("windmill", "xyzzy"), ("hammer", "machines")],
+     ("hammer", "tools"), ("penguin", "dog"), ("windmill", "xyzzy"), ("hammer", "machines"), ("owl", "birds of prey")],
 )  # fmt: skip
 def test_a_kind_of_what_is_said_or_something_else_as_narrow_says_more(noun: str, said: str) -> None:
     assert nouns().says_more(noun, said.split())
@@ -61,7 +61,8 @@ def test_a_kind_of_what_is_said_or_something_else_as_narrow_says_more(noun: str,
      ("bird", "bald eagle"), ("dog", "hound"), ("dog", "Golden Retriever"), ("canine", "hound"), ("beast", "hound"),
      ("fish", "great white shark"),
      ("tool", "hand tools"), ("hand tool", "hand tools"), ("knife", "kitchen knives"), ("bus", "school buses"),
-     ("vehicle", "sports car"), ("building", "towers"), ("tower", "towers"), ("animal", "xyzzy"), ("bird", "geese")],
+     ("vehicle", "sports car"), ("poodle", "hound"), ("edifice", "castle"), ("beast", "rhinoceros"),
+     ("building", "towers"), ("tower", "towers"), ("animal", "xyzzy"), ("bird", "geese")],
 )  # fmt: skip
 def test_the_same_or_a_wider_word_does_not_say_more(noun: str, said: str) -> None:
     assert not nouns().says_more(noun, said.split())

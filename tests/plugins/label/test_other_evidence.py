@@ -17,7 +17,9 @@ from shoal.text import csv_cell, plain
 from shoal.vectors import from_numpy
 from shoal_plugins.caption.tags import Tags as CaptionTags
 from shoal_plugins.caption.transformers import Transformers
+from shoal_plugins.label._naming import Namer, Rules, gather
 from shoal_plugins.label._nouns import nouns
+from shoal_plugins.label._terms import key_of
 from shoal_plugins.label.keywords import Keywords
 from shoal_plugins.label.tags import Tags
 
@@ -100,6 +102,8 @@ class TestKeywords:
         most = [["hound"], ["hound"], ["hound"], ["hound"], ["grass"]]
         for said in ("animal", "dog", "hound", "canine"):
             assert labels([(most, [f"{said}{number}" for number in range(5)]), (BALLS, CAMERA[:5])])[0] == "hound"
+        rhinoceros = [*[["rhinoceros"]] * 4, ["grass"]]
+        assert labels([(rhinoceros, [f"beast{number}" for number in range(5)]), (BALLS, CAMERA[:5])])[0] == "rhinoceros"
         lawns = [["lawn", "dog"], ["lawn", "tree"], ["lawn"], ["dog"], ["dog"]]
         animals: list[Group] = [(lawns, [f"animal{k}" for k in range(5)]), (most, CAMERA[:5])]
         assert labels(animals) == labels(animals, file_names=False)
@@ -156,6 +160,7 @@ class TestKeywords:
         assert Keywords().bind(mute) == Keywords().bind({}) == Keywords(tags=True, file_names_first=True)
         assert Keywords().bind(talking) == Keywords(tags=False, file_names_first=False)
         assert Keywords(tags=True).bind(talking) == Keywords(tags=True, file_names_first=False)
+        assert Keywords(file_names=False).bind(mute) == Keywords(file_names=False, tags=True, file_names_first=False)
         assert Keywords(file_names_first=True).bind(talking) == Keywords(tags=False, file_names_first=True)
         assert Keywords(tags=False, file_names_first=False).bind(mute) == Keywords(tags=False, file_names_first=False)
 
@@ -237,6 +242,24 @@ class TestTags:
         assert before[0] == "towers" != before[1]
         mills = [f"windmill{number}" for number in range(10)]
         assert [row["label"] for row in tagged(images, [*mills, *camera[10:]], clusters)] == ["windmill", "towers", "fish"]
+
+    def test_others_are_not_called_by_a_known_name_or_its_plural(self) -> None:
+        bowls = [shows(659, 809, share=0.8)] * 10
+        rows = pa.table(
+            {
+                "cluster": pa.array([0] * 4 + [1] * 10, pa.int32()),
+                "probabilities": from_numpy(np.array([*self.FISHES, *bowls], dtype=np.float32)),
+            }
+        )
+        evidence = gather(rows, Rules())
+        assert evidence is not None
+        names = [choice.label for choice in Namer(evidence).names()]
+        for known in (names[1], key_of(names[1].split())[0]):
+            others = [choice.label for choice in Namer(evidence, {0: known}).names()]
+            assert others[0] == known
+            assert key_of(others[1].split()) != key_of(names[1].split())
+        alone = [choice.label for choice in Namer(evidence, {0: "ore"}).names()]
+        assert alone == ["ore", names[1]]
 
     def test_a_shared_noun_that_says_less_or_is_taken_gives_way(self) -> None:
         images = [*[shows(207)] * 4, shows(980), *self.FISHES]
