@@ -74,7 +74,7 @@ test: lint $(LABEL_STUDIO)/.installed
 	$(FAST) -m "not slow and not vllm" -q
 	$(SLOW) -m "slow and not vllm" -q
 
-# What to run while writing code: no process is started, and it ends within two minutes.
+# What to run while writing code: the fast tests without the files that start processes, in about two minutes.
 unit: $(VENV)/.installed-dev
 	$(FAST) -m "not slow and not vllm and not processes" -q
 

@@ -11,12 +11,12 @@ from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
 from shoal.kinds import Captioner, Labeller
 from shoal.schema import columns, vector
-from shoal_plugins.label._broader import by_file_names, by_tags
 from shoal_plugins.label._choosing import Rules, choose, led_by, ranked
 from shoal_plugins.label._clashes import Names
 from shoal_plugins.label._evidence import Evidence, Key, gather
 from shoal_plugins.label._file_names import AGREE, NEARLY_ALL, Agreed
 from shoal_plugins.label._nouns import digest
+from shoal_plugins.label._other_evidence import by_file_names, by_tags
 from shoal_plugins.label._reasons import reason
 from shoal_plugins.label._terms import key_of
 from shoal_plugins.label._words import CLASSES

@@ -9,9 +9,9 @@ from shoal.contract import Context, Stage
 from shoal.hooks import hookimpl
 from shoal.kinds import Labeller
 from shoal.schema import columns, vector
-from shoal_plugins.label._broader import by_file_names
 from shoal_plugins.label._file_names import NEARLY_ALL, Agreed
 from shoal_plugins.label._nouns import digest
+from shoal_plugins.label._other_evidence import by_file_names
 from shoal_plugins.label._terms import key_of
 from shoal_plugins.label._words import CLASSES, best_class_name
 
